@@ -1,0 +1,1 @@
+"""What runs inside a TorchServe worker: a picture in, a caption out."""

@@ -1,0 +1,146 @@
+"""TorchServe's entry point: set up once, then decode, predict and encode every batch."""
+
+import json
+import logging
+from collections import defaultdict
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import torch
+from ts.torch_handler.base_handler import BaseHandler
+
+from handler.answer import build_answer
+from handler.captioner import Captioner, choose_device
+from handler.decode import ACCEPTED, decode
+from handler.errors import CaptioningFailed, RequestError
+from handler.options import MAX_BEAM_SIZE, MAX_LENGTH, read_options
+from handler.request import Job, asks_for, picture_bytes
+from handler.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+
+class CaptionHandler(BaseHandler):  # type: ignore[misc]  # ts has no types
+    """Captions dynamic batches in which no request can fail another.
+
+    TorchServe wants exactly one class in this module, so all others live beside it. Whatever is
+    raised out of `handle` fails the whole batch, so nothing is.
+    """
+
+    def initialize(self, context: Any) -> None:
+        """Load the archive and warm the model up; the worker is READY once this returns.
+
+        Raises:
+            RuntimeError: the GPU that TorchServe gave is not there.
+            ValueError: the settings are invalid, or the archive's files do not fit together.
+        """
+        folder = Path(context.system_properties["model_dir"])
+        manifest = context.manifest["model"]
+        self.settings = Settings.from_config(context.model_yaml_config)
+        if self.settings.threads:
+            torch.set_num_threads(self.settings.threads)
+        self.captioner = Captioner(
+            folder / manifest["serializedFile"],
+            folder / "vocab.json",
+            choose_device(context.system_properties.get("gpu_id")),
+        )
+        self.name = {"name": context.model_name, "version": str(manifest["modelVersion"])}
+        card = json.loads((folder / "model_card.json").read_text(encoding="utf-8"))
+        self.description = {**card, **self._describe()}
+        self.pool = ThreadPoolExecutor(self.settings.decode_threads, "decode")
+        self.captioner.warm_up(self.settings.warm_up, self.settings.options)
+        self.initialized = True
+        logger.info("%s is ready on %s", self.name, self.captioner.device)
+
+    def handle(self, data: list[dict[str, Any]], context: Any) -> list[bytes]:
+        """Answer a batch: JSON in every slot, each with a status of its own."""
+        headers = [_headers(context, index) for index in range(len(data))]
+        outcomes = self.predict(list(self.pool.map(self.decode, data, headers)))
+        return [self.encode(outcome, index, context) for index, outcome in enumerate(outcomes)]
+
+    def decode(
+        self, fields: Mapping[str, object], headers: Mapping[str, str]
+    ) -> Job | dict[str, Any] | RequestError:
+        """Read one request: a job, or what answers it at once (the description, an error)."""
+        if asks_for("describe", headers):
+            return self.description
+        try:
+            options = read_options(fields, headers, self.settings.options)
+            size = self.captioner.image_size
+            picture = decode(picture_bytes(fields), size, self.settings.limits)
+        except RequestError as error:
+            return error
+        except Exception:  # out of memory, say: this one request only
+            logger.exception("A request could not be read")
+            return CaptioningFailed()
+        return Job(picture, options, asks_for("explain", headers))
+
+    def predict(
+        self, items: list[Job | dict[str, Any] | RequestError]
+    ) -> list[dict[str, Any] | RequestError]:
+        """Answer the jobs, those of equal options in one call; what is answered passes through."""
+        groups: dict[tuple[int, int, bool], list[Job]] = defaultdict(list)
+        for item in items:
+            if isinstance(item, Job):
+                groups[item.group].append(item)
+        answers = {group: iter(self._caption(jobs)) for group, jobs in groups.items()}
+        return [next(answers[item.group]) if isinstance(item, Job) else item for item in items]
+
+    def encode(self, outcome: dict[str, Any] | RequestError, index: int, context: Any) -> bytes:
+        """Write the JSON of slot `index`, and set its status."""
+        context.set_response_content_type(index, "application/json")
+        try:
+            if not isinstance(outcome, RequestError):
+                return _json(outcome)
+        except ValueError:  # NaN or infinity, which JSON has no word for
+            logger.exception("The captioner answered with numbers that are not finite")
+            outcome = CaptioningFailed()
+        context.set_response_status(outcome.code, outcome.phrase, index)
+        return _json(outcome.to_json())
+
+    def _caption(self, jobs: list[Job]) -> list[dict[str, Any] | RequestError]:
+        """Caption the pictures of one group; its failure is no other group's."""
+        try:
+            images = torch.stack([job.picture.pixels for job in jobs])  # (B, 3, S, S)
+            beams = self.captioner(images, *jobs[0].group)
+            return [
+                build_answer(job, beams, row, self.captioner, self.name)
+                for row, job in enumerate(jobs)
+            ]
+        except Exception:
+            logger.exception("The captioner failed on %d pictures", len(jobs))
+            return [CaptioningFailed() for _ in jobs]
+
+    def _describe(self) -> dict[str, Any]:
+        """What `GET /models/captioner?customized=true` tells beside the model card."""
+        captioner, options, limits = self.captioner, self.settings.options, self.settings.limits
+        return {
+            "image_size": captioner.image_size,
+            "grid": {"rows": captioner.grid_rows, "columns": captioner.grid_columns},
+            "vocabulary_size": len(captioner.vocabulary),
+            "device": str(captioner.device),
+            "precision": captioner.precision,
+            "formats": list(ACCEPTED),
+            "limits": {"max_bytes": limits.max_bytes, "max_pixels": limits.max_pixels},
+            "options": {
+                "beam_size": {"default": options.beam_size, "min": 1, "max": MAX_BEAM_SIZE},
+                "num_captions": {"default": options.num_captions, "min": 1, "max": MAX_BEAM_SIZE},
+                "max_length": {"default": options.max_length, "min": 1, "max": MAX_LENGTH},
+            },
+        }
+
+
+def _headers(context: Any, index: int) -> dict[str, str]:
+    """Return the headers of one request by lower-case name.
+
+    TorchServe mixes in what it knows of each form field, as dictionaries: those are no headers.
+    """
+    headers = context.get_all_request_header(index)
+    return {name.lower(): value for name, value in headers.items() if isinstance(value, str)}
+
+
+def _json(body: Any) -> bytes:
+    """Write compact JSON; TorchServe would indent it, one line for each number of a grid."""
+    return json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()

@@ -1,0 +1,58 @@
+"""The section `captioner` of model-config.yaml."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from handler.decode import DEFAULT_LIMITS, Limits
+from handler.options import Options
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a deployment may change about the captioner."""
+
+    options: Options = field(default_factory=Options)  # where a request says nothing
+    limits: Limits = DEFAULT_LIMITS
+    warm_up: tuple[int, ...] = (1, 2, 8)  # batch sizes tried before the worker is READY
+    threads: int = 0  # of PyTorch; 0 leaves its own choice, the number of cores
+    decode_threads: int = 2  # pictures of one batch that are decoded at a time
+
+    def __post_init__(self) -> None:
+        if not all(type(size) is int and size >= 1 for size in self.warm_up):
+            raise ValueError(f"warm_up is {list(self.warm_up)}; batch sizes from 1 are accepted")
+        if self.threads < 0:
+            raise ValueError(f"threads is {self.threads}; 0 or more is accepted")
+        if self.decode_threads < 1:
+            raise ValueError(f"decode_threads is {self.decode_threads}; 1 or more is accepted")
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any] | None) -> "Settings":
+        """Read the settings out of the whole of model-config.yaml, as TorchServe hands it over.
+
+        Raises:
+            ValueError: a key is unknown, or a value is of another type or out of range.
+            InvalidOption: a default option is out of range.
+        """
+        section = dict((config or {}).get("captioner") or {})
+        warm_up = section.pop("warm_up", list(cls().warm_up))
+        if not isinstance(warm_up, list):
+            raise ValueError(f"captioner.warm_up is {warm_up!r}; a list of batch sizes is accepted")
+        for name, value in section.items():
+            if type(value) is not int:
+                raise ValueError(f"captioner.{name} is {value!r}; a whole number is accepted")
+        settings = cls(
+            options=Options(**_take(Options, section)),
+            limits=Limits(**_take(Limits, section)),
+            warm_up=tuple(warm_up),
+            **_take(cls, section),
+        )
+        if section:
+            raise ValueError(f"model-config.yaml: captioner.{min(section)} is no setting")
+        return settings
+
+
+def _take(kind: type, section: dict[str, int]) -> dict[str, int]:
+    """Remove from the section, and return, what is a field of the dataclass."""
+    names = [one.name for one in fields(kind) if one.name in section]
+    return {name: section.pop(name) for name in names}
