@@ -1,0 +1,167 @@
+"""A server that behaves as TorchServe does, as far as the web application can tell."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+ANSWER = {
+    "caption": "a brown dog's ball <b>rolls</b>",
+    "captions": [
+        {
+            "caption": "a brown dog's ball <b>rolls</b>",
+            "log_probability": -3.2,
+            "confidence": 0.61,
+            "words": [
+                {"word": "a", "probability": 0.97},
+                {"word": "brown", "probability": 0.55},
+                {"word": "dog", "probability": 0.9},
+                {"word": "'s", "probability": 0.35},
+                {"word": "ball", "probability": 0.15},
+                {"word": "<b>rolls</b>", "probability": 0.004},
+            ],
+        },
+        {
+            "caption": "a dog",
+            "log_probability": -4.0,
+            "confidence": 0.4,
+            "words": [{"word": "a", "probability": 0.9}, {"word": "dog", "probability": 0.2}],
+        },
+    ],
+    "image": {"width": 640, "height": 480, "format": "JPEG"},
+    "model": {"name": "captioner", "version": "1.0"},
+}
+
+
+@dataclass
+class Seen:
+    """One request that arrived."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+
+@dataclass
+class FakeTorchServe:
+    """TorchServe's inference and management APIs on one port, with its key file.
+
+    `replies` are what /predictions answers next: (status, body, seconds to wait before); when
+    none is left, 200 with ANSWER.
+    """
+
+    key_file: Path
+    life: timedelta = timedelta(minutes=60)
+    replies: deque[tuple[int, bytes, float]] = field(default_factory=deque)
+    seen: list[Seen] = field(default_factory=list)
+    worker_states: list[str] = field(default_factory=lambda: ["READY"])
+    renew: bool = True
+    keys: dict[str, str] = field(default_factory=dict)
+    expires: dict[str, datetime] = field(default_factory=dict)
+    count: int = 0
+
+    def __post_init__(self) -> None:
+        handler = type("Handler", (_Handler,), {"fake": self})
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self.server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        self.new_key("management")
+        self.new_key("inference")
+        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
+
+    def new_key(self, kind: str) -> None:
+        """Replace one key, in memory and in the file."""
+        self.count += 1
+        self.keys[kind] = f"{kind}-{self.count}"
+        self.expires[kind] = datetime.now(UTC) + self.life
+        self.write_keys()
+
+    def write_keys(self) -> None:
+        """Write the key file as TorchServe does: in place."""
+        entries: dict[str, Any] = {
+            kind: {"key": key, "expiration time": self.expires[kind].isoformat()}
+            for kind, key in self.keys.items()
+        }
+        self.key_file.write_text(json.dumps({**entries, "API": {"key": "api-key"}}, indent=2))
+
+    def reply(self, status: int, body: object = b"", wait: float = 0) -> None:
+        """Add a reply to the next prediction; a body that is not bytes becomes JSON."""
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        self.replies.append((status, data, wait))
+
+    def predictions(self) -> list[Seen]:
+        """The predictions that arrived."""
+        return [seen for seen in self.seen if seen.path.startswith("/predictions")]
+
+    def key_requests(self) -> list[Seen]:
+        """The requests for a new key."""
+        return [seen for seen in self.seen if seen.path.startswith("/token")]
+
+    def stop(self) -> None:
+        """Stop answering; connections are refused from here on."""
+        self.server.shutdown()
+        self.server.server_close()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    fake: FakeTorchServe
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        self._take()
+        if not self._authorised("inference"):
+            return
+        replies = self.fake.replies
+        status, body, wait = replies.popleft() if replies else (200, json.dumps(ANSWER).encode(), 0)
+        time.sleep(wait)
+        self._answer(status, body)
+
+    def do_GET(self) -> None:
+        self._take()
+        if self.path.startswith("/token"):
+            if self.headers["Authorization"] != "Bearer api-key" or not self.fake.renew:
+                self._refuse_key()
+                return
+            self.fake.new_key(self.path.split("type=")[1])
+            self._answer(200, b"")
+        elif self._authorised("management"):
+            workers = [{"id": str(i), "status": s} for i, s in enumerate(self.fake.worker_states)]
+            self._answer(200, json.dumps([{"modelName": "captioner", "workers": workers}]).encode())
+
+    def _take(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.fake.seen.append(Seen(self.command, self.path, dict(self.headers.items()), body))
+
+    def _authorised(self, kind: str) -> bool:
+        key_is_right = self.headers["Authorization"] == f"Bearer {self.fake.keys[kind]}"
+        if key_is_right and datetime.now(UTC) < self.fake.expires[kind]:
+            return True
+        self._refuse_key()
+        return False
+
+    def _refuse_key(self) -> None:
+        error = {
+            "code": 400,
+            "type": "InvalidKeyException",
+            "message": "Token Authorization failed",
+        }
+        self._answer(400, json.dumps(error).encode())
+
+    def _answer(self, status: int, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        if status >= 400:
+            self.send_header("Connection", "close")
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing."""

@@ -1,0 +1,118 @@
+"""The application under the real gunicorn, with the configuration that serves."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import requests
+
+from tests.webui.fake_torchserve import ANSWER, FakeTorchServe
+
+ROOT = Path(__file__).resolve().parents[2]
+MEBIBYTE = 1024 * 1024
+
+
+@dataclass
+class Served:
+    """A running gunicorn."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+    home: Path
+
+
+@pytest.fixture
+def served(torchserve: FakeTorchServe, tmp_path: Path) -> Iterator[Served]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environ = {
+        **os.environ,
+        "HOME": str(tmp_path),
+        "TMPDIR": str(tmp_path),
+        "CAPTIONIZE_PORT": str(port),
+        "CAPTIONIZE_INFERENCE_URL": torchserve.url,
+        "CAPTIONIZE_MANAGEMENT_URL": torchserve.url,
+        "CAPTIONIZE_KEY_FILE": str(torchserve.key_file),
+        "CAPTIONIZE_MAX_UPLOAD_MB": "2",
+    }
+    environ.pop("XDG_RUNTIME_DIR", None)
+    command = [sys.executable, "-m", "gunicorn", "--config", "webui/gunicorn.conf.py"]
+    process = subprocess.Popen(command, cwd=ROOT, env=environ)
+    served = Served(f"http://127.0.0.1:{port}", process, tmp_path)
+    try:
+        wait_until_alive(served)
+        yield served
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def wait_until_alive(served: Served) -> None:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        try:
+            if requests.get(f"{served.url}/healthz", timeout=2).ok:
+                return
+        except requests.ConnectionError:
+            time.sleep(0.05)
+    raise AssertionError("gunicorn did not answer within 30 s")
+
+
+def post(served: Served, size: int) -> requests.Response:
+    files = {"image": ("p.jpg", bytes(size))}
+    return requests.post(f"{served.url}/api/captions", files=files, timeout=20)
+
+
+def test_captions_and_leaves_no_file(served: Served, torchserve: FakeTorchServe) -> None:
+    before = sorted(served.home.iterdir())
+    response = post(served, MEBIBYTE)
+    assert (response.status_code, response.json()) == (200, ANSWER)
+    assert sorted(served.home.iterdir()) == before == [torchserve.key_file]
+
+
+def test_a_refused_upload_gets_to_see_why(served: Served) -> None:
+    # Without reading on, the connection would be reset in the middle of these.
+    for size in (3 * MEBIBYTE, 6 * MEBIBYTE):
+        response = post(served, size)
+        assert response.status_code == 413
+        assert response.json()["type"] == "ImageTooLarge"
+
+
+def test_a_body_of_unknown_length_is_limited_too(served: Served) -> None:
+    boundary = "b"
+    head = f'--{boundary}\r\nContent-Disposition: form-data; name="image"; filename="p"\r\n\r\n'
+
+    def body() -> Iterator[bytes]:
+        yield head.encode()
+        for _ in range(5):
+            yield bytes(MEBIBYTE)
+        yield f"\r\n--{boundary}--\r\n".encode()
+
+    headers = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
+    response = requests.post(f"{served.url}/api/captions", data=body(), headers=headers, timeout=20)
+    assert response.status_code == 413
+
+
+def test_a_running_caption_is_finished_at_a_stop(
+    served: Served, torchserve: FakeTorchServe
+) -> None:
+    torchserve.reply(200, ANSWER, wait=1)
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(post, served, 1000)
+        deadline = time.monotonic() + 10
+        while not torchserve.predictions() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        served.process.send_signal(signal.SIGTERM)
+        assert answer.result(20).status_code == 200
+    assert served.process.wait(20) == 0

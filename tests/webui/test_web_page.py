@@ -1,0 +1,145 @@
+"""The page and its form without JavaScript."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+from collections.abc import Callable
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from urllib3 import encode_multipart_formdata
+from werkzeug.test import TestResponse
+
+from tests.webui.fake_torchserve import ANSWER, FakeTorchServe
+
+PICTURE = b"\xff\xd8\xff the bytes of a picture"
+
+
+def token(client: FlaskClient) -> str:
+    """The form's token, as the page has it."""
+    found = re.search(r'name="csrf_token" value="([^"]+)"', client.get("/").text)
+    assert found
+    return found[1]
+
+
+def submit(client: FlaskClient, picture: bytes = PICTURE, **fields: str) -> TestResponse:
+    """Send the form as a browser without JavaScript does."""
+    form = {"csrf_token": token(client), **fields, "image": ("p.jpg", picture)}
+    body, content_type = encode_multipart_formdata(form)
+    return client.post("/", data=body, content_type=content_type)
+
+
+def test_the_empty_page(client: FlaskClient) -> None:
+    page = client.get("/").text
+    assert 'data-state="empty"' in page
+    assert "up to 2 MB" in page
+    assert "Pictures are not stored" in page
+    assert "<style" not in page
+    assert " style=" not in page
+    assert not re.search(r'(?:src|href)="(?!/|#)', page), "everything comes from this server"
+
+
+def test_the_form_shows_the_caption_beside_its_picture(client: FlaskClient) -> None:
+    response = submit(client)
+    assert response.status_code == 200
+    assert f"data:image/jpeg;base64,{base64.b64encode(PICTURE).decode()}" in response.text
+    assert 'data-state="result"' in response.text
+    assert '<span class="word doubt-0" title="97% sure">a</span> ' in response.text
+    assert (
+        'title="90% sure">dog</span><span class="word doubt-3" title="35% sure">' in response.text
+    )
+    assert '<b data-slot="percent">61%</b> confident' in response.text
+    assert "a dog</p>" in response.text, "the alternative"
+
+
+def test_a_caption_is_escaped_everywhere(client: FlaskClient) -> None:
+    text = submit(client).text
+    assert "<b>rolls</b>" not in text
+    assert "&lt;b&gt;rolls&lt;/b&gt;" in text
+
+
+def test_the_form_passes_its_options_and_shows_them_again(
+    client: FlaskClient, torchserve: FakeTorchServe
+) -> None:
+    response = submit(client, beam_size="7", num_captions="", max_length="9")
+    [seen] = torchserve.predictions()
+    assert (seen.headers["X-Beam-Size"], seen.headers["X-Max-Length"]) == ("7", "9")
+    assert re.search(r'name="beam_size"[^>]* value="7"', response.text)
+
+
+def test_a_picture_that_browsers_do_not_show_still_has_its_caption(
+    client: FlaskClient, torchserve: FakeTorchServe
+) -> None:
+    torchserve.reply(200, {**ANSWER, "image": {"width": 4, "height": 3, "format": "TIFF"}})
+    text = submit(client).text
+    assert "data:image" not in text
+    assert "cannot be shown here, but it was read" in text
+
+
+@pytest.mark.parametrize(
+    ("status", "type_", "title"),
+    [
+        (415, "UnsupportedImage", "This is not a picture we can read"),
+        (422, "CorruptImage", "This picture cannot be used"),
+        (503, "ServiceUnavailableException", "All busy"),
+        (500, "InternalServerException", "The captioning service is away"),
+    ],
+)
+def test_an_error_is_a_page_with_its_status(
+    client: FlaskClient, torchserve: FakeTorchServe, status: int, type_: str, title: str
+) -> None:
+    torchserve.reply(status, {"code": status, "type": type_, "message": "What <i>to</i> do."})
+    response = submit(client)
+    assert response.status_code == {500: 502}.get(status, status)
+    assert response.mimetype == "text/html"
+    assert f'<h2 data-slot="title">{title}</h2>' in response.text
+    assert 'role="alert"' in response.text
+    assert "<i>to</i>" not in response.text
+    assert 'name="csrf_token"' in response.text, "the next picture can be sent from here"
+
+
+def test_a_picture_over_the_limit_is_a_page_too(client: FlaskClient) -> None:
+    response = submit(client, bytes(5 * 1024 * 1024))
+    assert response.status_code == 413
+    assert "at most 2 MB" in response.text
+
+
+@pytest.mark.parametrize("csrf_token", [None, "", "forged"])
+def test_the_form_needs_its_token(
+    client: FlaskClient, torchserve: FakeTorchServe, csrf_token: str | None
+) -> None:
+    token(client)
+    data: dict[str, object] = {"image": (io.BytesIO(PICTURE), "p.jpg")}
+    if csrf_token is not None:
+        data["csrf_token"] = csrf_token
+    response = client.post("/", data=data)
+    assert response.status_code == 400
+    assert "Load it again" in response.text
+    assert torchserve.seen == []
+
+
+def test_a_token_of_another_visitor_does_not_serve(make_app: Callable[..., Flask]) -> None:
+    app = make_app()
+    stolen = token(app.test_client())
+    other = app.test_client()
+    token(other)
+    data = {"csrf_token": stolen, "image": (io.BytesIO(PICTURE), "p.jpg")}
+    assert other.post("/", data=data).status_code == 400
+
+
+def test_the_form_counts_with_the_api_towards_the_limit(make_app: Callable[..., Flask]) -> None:
+    client = make_app(RATE_LIMIT="1 per minute").test_client()
+    client.post("/api/captions")
+    response = submit(client)
+    assert response.status_code == 429
+    assert "Too many pictures in a short time" in response.text
+
+
+def test_an_address_that_is_not_there_is_a_page(client: FlaskClient) -> None:
+    response = client.get("/nothing/<script>")
+    assert response.status_code == 404
+    assert "There is nothing at this address" in response.text
+    assert "<script>" not in response.text

@@ -1,0 +1,57 @@
+"""The web front of Captionize: a page and an API over TorchServe.
+
+One blueprint a file: page, api, health, metrics. `torchserve` alone talks to TorchServe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from flask import Flask
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from webui import api, errors, health, metrics, page, security
+from webui.extensions import csrf, limiter
+from webui.settings import PREFIX, Settings
+from webui.torchserve import TorchServe
+
+# What a form may hold beside its picture. Werkzeug also holds each chunk of a file, 64 KiB and a
+# few bytes that could be a boundary, against it: with 64 KiB some pictures would be refused.
+FORM_BYTES = 128 * 1024
+
+
+def create_app(config: Mapping[str, Any] | None = None) -> Flask:
+    """Make the application from CAPTIONIZE_* variables, over which `config` wins.
+
+    Raises ValueError for a setting that cannot be used.
+    """
+    app = Flask(__name__)
+    app.config.from_prefixed_env(PREFIX)
+    app.config.from_mapping(config or {})
+    settings = Settings.from_config(app.config)
+    app.config.update(
+        SECRET_KEY=settings.secret_key,
+        TRUSTED_HOSTS=list(settings.trusted_hosts),
+        MAX_CONTENT_LENGTH=settings.max_upload_bytes + FORM_BYTES,
+        MAX_FORM_MEMORY_SIZE=FORM_BYTES,
+        MAX_FORM_PARTS=20,
+    )
+    if settings.proxies:
+        count = settings.proxies
+        app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
+            app.wsgi_app, x_for=count, x_proto=count, x_host=count
+        )
+    app.extensions["settings"] = settings
+    app.extensions["torchserve"] = TorchServe(settings)
+
+    app.json.sort_keys = False  # type: ignore[attr-defined]  # answers keep TorchServe's order
+    errors.init_app(app)
+    metrics.init_app(app)  # first, so that refused requests are counted too
+    security.init_app(app)
+    limiter.init_app(app)
+    csrf.init_app(app)
+    page.init_app(app)
+    for blueprint in (page.bp, api.bp, health.bp, metrics.bp):
+        app.register_blueprint(blueprint)
+    return app

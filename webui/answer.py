@@ -1,0 +1,117 @@
+"""The inference answer: its shape, its check, and how a page shows it."""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+from typing import Any, NamedTuple, NoReturn, TypedDict
+
+SHOWN_BACK_BYTES = 8 * 1024 * 1024  # larger pictures are not sent back inside the page
+VIEWABLE = {  # Pillow's names of the formats that every browser shows
+    "JPEG": "image/jpeg",
+    "PNG": "image/png",
+    "WEBP": "image/webp",
+    "GIF": "image/gif",
+    "BMP": "image/bmp",
+}
+LEVELS = (0.8, 0.6, 0.4, 0.2)  # below each of these a word is one level less sure
+
+
+class Word(TypedDict):
+    """One word and its probability, 0..1."""
+
+    word: str
+    probability: float
+
+
+class Caption(TypedDict):
+    """One caption; `log_probability` is the sum of its words', natural logarithm."""
+
+    caption: str
+    log_probability: float
+    confidence: float
+    words: list[Word]
+
+
+class Answer(TypedDict):
+    """What /predictions answers; other members pass through untouched."""
+
+    caption: str
+    captions: list[Caption]
+    image: dict[str, Any]
+    model: dict[str, Any]
+
+
+class Piece(NamedTuple):
+    """A stretch of a caption: a word with its probability, or what stands between two words."""
+
+    text: str
+    probability: float | None
+
+
+def parse(body: bytes) -> Answer:
+    """Read TorchServe's 200 answer. Raises ValueError, KeyError or TypeError when it is none."""
+    answer = json.loads(body, parse_constant=_no_constant)
+    if not isinstance(answer["caption"], str) or not answer["captions"]:
+        raise ValueError("no caption")
+    for member in ("width", "height"):
+        int(answer["image"][member])
+    str(answer["image"]["format"]), str(answer["model"]["name"]), str(answer["model"]["version"])
+    for caption in answer["captions"]:
+        _check_caption(caption)
+    return answer  # type: ignore[no-any-return]
+
+
+def _check_caption(caption: Any) -> None:
+    if not isinstance(caption["caption"], str):
+        raise TypeError("a caption that is not text")
+    float(caption["confidence"])
+    float(caption["log_probability"])
+    for word in caption["words"]:
+        if not isinstance(word["word"], str):
+            raise TypeError("a word that is not text")
+        float(word["probability"])
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def pieces(caption: Caption) -> list[Piece]:
+    """Cut the caption's text at its words, so that each can be shaded where it stands.
+
+    The text has spacing that the words alone do not tell ("dog" + "'s" is "dog's"). When the
+    words do not occur in the text in their order, the whole text is one piece.
+    """
+    text, cut, end = caption["caption"], [], 0
+    for word in caption["words"]:
+        start = text.find(word["word"], end)
+        if start < 0 or not word["word"]:
+            return [Piece(text, None)]
+        if start > end:
+            cut.append(Piece(text[end:start], None))
+        end = start + len(word["word"])
+        cut.append(Piece(word["word"], word["probability"]))
+    if end < len(text):
+        cut.append(Piece(text[end:], None))
+    return cut
+
+
+def doubt(probability: float) -> int:
+    """How unsure a word is, 0 (sure) to 4, for its shading."""
+    return sum(probability < level for level in LEVELS)
+
+
+def percent(share: float) -> str:
+    """0.974 as "97%"; never "0%" for what is only small."""
+    # Rounded as JavaScript rounds: halves up.
+    return "<1%" if share < 0.01 else f"{math.floor(share * 100 + 0.5)}%"
+
+
+def data_url(picture: bytes, answer: Answer) -> str | None:
+    """The picture as an address for <img>, or None where a browser could not show it."""
+    mimetype = VIEWABLE.get(str(answer["image"]["format"]))
+    if mimetype is None or len(picture) > SHOWN_BACK_BYTES:
+        return None
+    return f"data:{mimetype};base64,{base64.b64encode(picture).decode('ascii')}"

@@ -1,0 +1,30 @@
+"""Whether the process lives, and whether a caption can be had."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response, jsonify
+
+from webui import torchserve
+from webui.errors import ServiceError
+
+bp = Blueprint("health", __name__)
+
+
+@bp.get("/healthz")
+def healthz() -> Response:
+    """200 while this process answers, whatever TorchServe does."""
+    return jsonify(status="alive")
+
+
+@bp.get("/readyz")
+def readyz() -> tuple[Response, int]:
+    """200 when a worker is READY, else 503.
+
+    TorchServe's /ping says Healthy while a model loads or its workers crash, so it is not asked.
+    """
+    try:
+        workers = torchserve.current().ready_workers()
+    except ServiceError as error:
+        return jsonify(status="not ready", workers=0, reason=error.type), 503
+    ready = workers > 0
+    return jsonify(status="ready" if ready else "not ready", workers=workers), 200 if ready else 503

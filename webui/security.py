@@ -1,0 +1,86 @@
+"""Uploads that stay in memory, cookies, and the headers on every answer."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from typing import IO
+
+from flask import Flask, Request, Response, request
+from flask.sessions import SecureCookieSessionInterface
+
+CHUNK = 64 * 1024  # bytes read at a time
+DRAINED = 4  # times the largest body that are read of a refused one
+
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
+        "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    # Not "no-referrer": under TLS the CSRF check compares the Referer with the host.
+    "Referrer-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+
+class MemoryRequest(Request):
+    """A request whose uploaded files never touch the disk.
+
+    Werkzeug spools files above 500 kB to a temporary file; MAX_CONTENT_LENGTH bounds what is
+    held here instead.
+    """
+
+    def _get_file_stream(
+        self,
+        total_content_length: int | None,
+        content_type: str | None,
+        filename: str | None = None,
+        content_length: int | None = None,
+    ) -> IO[bytes]:
+        return BytesIO()
+
+
+class CookieSession(SecureCookieSessionInterface):
+    """Flask's session, whose cookie is Secure exactly when the request came over TLS."""
+
+    def get_cookie_secure(self, app: Flask) -> bool:
+        return request.is_secure
+
+
+def init_app(app: Flask) -> None:
+    """Set the request class, the cookie rules and the hooks."""
+    app.request_class = MemoryRequest
+    app.session_interface = CookieSession()
+    app.config.update(
+        SESSION_COOKIE_NAME="captionize",
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Strict",
+        # A form may stay open as long as the session does.
+        WTF_CSRF_TIME_LIMIT=None,
+    )
+    app.after_request(_drain)
+    app.after_request(_set_headers)
+
+
+def _set_headers(response: Response) -> Response:
+    response.headers.update(HEADERS)
+    if request.endpoint != "static":
+        response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def _drain(response: Response) -> Response:
+    """Read what is left of a refused body, so that the client gets to see the answer.
+
+    Closing a connection with unread data resets it, and a browser then shows a network error
+    in place of our sentence. Bounded: who sends far more than the limit gets the reset. Only
+    where the server ends the stream with the body, as gunicorn does; elsewhere reading on blocks.
+    """
+    if response.status_code >= 400 and request.environ.get("wsgi.input_terminated"):
+        left = DRAINED * (request.max_content_length or 0)
+        stream = request.environ["wsgi.input"]
+        while left > 0 and (chunk := stream.read(min(CHUNK, left))):
+            left -= len(chunk)
+    return response

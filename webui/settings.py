@@ -1,0 +1,97 @@
+"""What an operator can change, read once from the environment and checked at the start."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from limits import parse_many
+
+PREFIX = "CAPTIONIZE"
+MEBIBYTE = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The page's settings. Each is the environment variable CAPTIONIZE_<NAME>.
+
+    Raises ValueError with the variable's name, what came and what is accepted.
+    """
+
+    inference_url: str = "http://127.0.0.1:8080"  # TorchServe's inference address
+    management_url: str = "http://127.0.0.1:8081"  # TorchServe's management address
+    key_file: Path = Path("run/key_file.json")  # written by TorchServe in its working directory
+    model_name: str = "captioner"  # the model that captions
+    connect_timeout_s: float = 2.0  # seconds to open a connection to TorchServe
+    timeout_s: float = 30.0  # seconds to wait for a caption; TorchServe drops the job soon after
+    max_upload_mb: float = 16.0  # largest picture, in MiB
+    rate_limit: str = "600 per minute"  # uploads per client address
+    trusted_hosts: tuple[str, ...] = ("localhost", "127.0.0.1")  # names it answers to
+    proxies: int = 0  # reverse proxies in front whose X-Forwarded-* headers are believed
+    secret_key: str = field(default_factory=lambda: secrets.token_hex(32), repr=False)
+
+    def __post_init__(self) -> None:
+        for name in ("inference_url", "management_url"):
+            self._check_url(name, getattr(self, name))
+        # TorchServe routes any management path that contains "/token" to its token API.
+        if not re.fullmatch(r"(?!token)[A-Za-z0-9][A-Za-z0-9._-]*", self.model_name):
+            raise _problem(
+                "model_name",
+                self.model_name,
+                "letters, digits, '.', '_' and '-', not beginning with 'token'",
+            )
+        for name in ("connect_timeout_s", "timeout_s", "max_upload_mb"):
+            if not 0 < getattr(self, name) <= 3600:
+                raise _problem(name, getattr(self, name), "a number above 0 and at most 3600")
+        if not 0 <= self.proxies <= 10:
+            raise _problem("proxies", self.proxies, "a whole number from 0 to 10")
+        if not self.trusted_hosts:
+            raise _problem("trusted_hosts", "nothing", "at least one host name")
+        if len(self.secret_key) < 16:
+            raise _problem("secret_key", "a shorter one", "at least 16 characters")
+        try:
+            parse_many(self.rate_limit)
+        except ValueError as error:
+            raise _problem("rate_limit", self.rate_limit, "such as '600 per minute'") from error
+
+    @property
+    def max_upload_bytes(self) -> int:
+        """Largest picture in bytes."""
+        return int(self.max_upload_mb * MEBIBYTE)
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Settings:
+        """Take this class's fields out of a Flask configuration (upper-case keys)."""
+        known = {name: config.get(name.upper()) for name in (f.name for f in fields(cls))}
+        return cls(**{name: _convert(name, v) for name, v in known.items() if v is not None})
+
+    @staticmethod
+    def _check_url(name: str, value: str) -> None:
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/"):
+            raise _problem(name, value, "an address such as http://127.0.0.1:8080, without a path")
+
+
+def _convert(name: str, value: Any) -> Any:
+    """Turn a configuration value into the type of the field `name`."""
+    kind = type(_DEFAULTS[name])
+    try:
+        if kind is tuple:
+            names = value.split(",") if isinstance(value, str) else value
+            return tuple(str(host).strip() for host in names if str(host).strip())
+        converted = kind(value)
+    except (TypeError, ValueError) as error:
+        raise _problem(name, value, f"a value of type {kind.__name__}") from error
+    return converted.rstrip("/") if name.endswith("_url") else converted
+
+
+def _problem(name: str, came: object, accepted: str) -> ValueError:
+    return ValueError(f"{PREFIX}_{name.upper()}: expected {accepted}, got {came!r}")
+
+
+_DEFAULTS: dict[str, Any] = vars(Settings())

@@ -1,0 +1,243 @@
+"""The only module that talks to TorchServe."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+import requests
+from flask import current_app
+from requests.adapters import HTTPAdapter
+from urllib3.exceptions import ReadTimeoutError
+from urllib3.util import Retry
+
+from webui import answer
+from webui.errors import ServiceError, too_large
+from webui.settings import Settings
+from webui.tokens import KeyRing, KeysUnreadable, Kind
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+MANAGEMENT_TIMEOUT_S = 3.0
+CONNECTIONS = 32  # kept open to each address; more threads than this open their own
+PASSED_ON = (400, 413, 415, 422)  # the handler's answers about the picture or an option
+
+
+class TorchServeError(ServiceError):
+    """Whatever kept TorchServe from captioning. The tree, with what a client is answered:
+
+    TorchServeError       502  an answer that is none of the following
+    ├── Refused           400, 413, 415, 422 in the handler's own words: the request is at fault
+    ├── NotReady          503  no worker is ready or the queue is full; has a Retry-After
+    ├── TooSlow           504  no answer within CAPTIONIZE_TIMEOUT_S
+    └── Away              502  no connection, or it broke
+        └── NoKey         502  no key to be had, or none that TorchServe accepts
+    """
+
+    code = 502
+    type = "CaptioningFailed"
+
+
+class Refused(TorchServeError):
+    """The picture or an option was refused."""
+
+
+class NotReady(TorchServeError):
+    """Nothing can caption just now, but soon again."""
+
+    code = 503
+    type = "Busy"
+    retry_after_s = 3
+
+
+class TooSlow(TorchServeError):
+    """The time-out passed."""
+
+    code = 504
+    type = "TooSlow"
+
+
+class Away(TorchServeError):
+    """TorchServe cannot be reached."""
+
+    type = "CaptioningAway"
+
+
+class NoKey(Away):
+    """The page holds no valid key."""
+
+
+class TorchServe:
+    """A client of one TorchServe, shared by all threads."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._keys = KeyRing(settings.key_file, self._request_key)
+        self._session = requests.Session()
+        # Proxies and .netrc of the environment must not see or replace the keys.
+        self._session.trust_env = False
+        retry = Retry(total=2, read=1, backoff_factor=0.1, allowed_methods=["GET"], redirect=0)
+        once = HTTPAdapter(pool_maxsize=CONNECTIONS, max_retries=0)
+        self._session.mount("http://", HTTPAdapter(max_retries=retry))
+        self._session.mount("https://", HTTPAdapter(max_retries=retry))
+        # A caption is work worth doing once, and each GET /token makes another key.
+        self._session.mount(f"{settings.inference_url}/predictions/", once)
+        self._session.mount(f"{settings.management_url}/token", once)
+
+    def caption(self, picture: bytes, options: Mapping[str, int]) -> answer.Answer:
+        """Caption one encoded picture; `options` are beam_size, num_captions, max_length.
+
+        The raw body with X- headers spares TorchServe a multipart body. Raises TorchServeError.
+        """
+        names = {name: f"X-{name.replace('_', '-').title()}" for name in options}
+        headers = {names[name]: str(value) for name, value in options.items()}
+        headers["Content-Type"] = "application/octet-stream"
+        response = self._send(
+            "inference",
+            "POST",
+            f"{self._settings.inference_url}/predictions/{self._settings.model_name}",
+            timeout_s=self._settings.timeout_s,
+            headers=headers,
+            data=picture,
+        )
+        if response.status_code != 200:
+            raise self._error(response)
+        try:
+            return answer.parse(response.content)
+        except (ValueError, KeyError, TypeError) as error:
+            log.error("TorchServe's answer is not a caption: %r", error)
+            raise _failed() from error
+
+    def ready_workers(self) -> int:
+        """The number of READY workers of the model. Raises TorchServeError."""
+        response = self._send(
+            "management",
+            "GET",
+            f"{self._settings.management_url}/models/{self._settings.model_name}",
+            timeout_s=MANAGEMENT_TIMEOUT_S,
+        )
+        if response.status_code != 200:
+            raise self._error(response)
+        try:
+            versions = json.loads(response.content)
+            return sum(w["status"] == "READY" for v in versions for w in v["workers"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise _failed() from error
+
+    def _send(
+        self,
+        kind: Kind,
+        method: str,
+        url: str,
+        *,
+        timeout_s: float,
+        headers: Mapping[str, str] | None = None,
+        data: bytes | None = None,
+    ) -> requests.Response:
+        """Send with a key, and once more with another when TorchServe refuses the first."""
+
+        def send(key: str) -> requests.Response:
+            return self._session.request(
+                method,
+                url,
+                headers={**(headers or {}), "Authorization": f"Bearer {key}"},
+                data=data,
+                timeout=(self._settings.connect_timeout_s, timeout_s),
+                allow_redirects=False,
+            )
+
+        key = _translated(lambda: self._keys.key(kind))
+        response = _translated(lambda: send(key))
+        if _key_refused(response):
+            other = _translated(lambda: self._keys.replacement(kind, key))
+            response = _translated(lambda: send(other))
+            if _key_refused(response):
+                log.error("TorchServe accepts no %s key from %s", kind, self._settings.key_file)
+                raise NoKey("The captioning service did not accept this page's key. Try again.")
+        return response
+
+    def _request_key(self, kind: Kind, api_key: str) -> None:
+        """Have TorchServe write a new key of this kind into its key file; raises OSError."""
+        self._session.get(
+            f"{self._settings.management_url}/token",
+            params={"type": kind},
+            headers={"Authorization": f"Bearer {api_key}"},
+            timeout=(self._settings.connect_timeout_s, MANAGEMENT_TIMEOUT_S),
+            allow_redirects=False,
+        ).raise_for_status()
+
+    def _error(self, response: requests.Response) -> ServiceError:
+        """The error for an answer that is not 200."""
+        status = response.status_code
+        worded = _handler_error(response)
+        if status in PASSED_ON and worded is not None:
+            return Refused(worded[1], code=status, type=worded[0])
+        if status == 413:
+            return too_large(self._settings.max_upload_bytes)
+        # 404 is a model that is not loaded yet: TorchServe answers while it still loads.
+        if status in (404, 503):
+            return NotReady("No worker is free to caption just now. Try again in a few seconds.")
+        log.error("TorchServe answered %d: %.500s", status, response.text)
+        return _failed()
+
+
+def current() -> TorchServe:
+    """The running application's client."""
+    client: TorchServe = current_app.extensions["torchserve"]
+    return client
+
+
+def _failed() -> TorchServeError:
+    return TorchServeError(
+        "The captioning service could not caption this picture. "
+        "Try again; if it happens again, try another picture."
+    )
+
+
+def _translated(call: Callable[[], T]) -> T:
+    """Run `call` and turn what requests and the key ring raise into our own errors."""
+    try:
+        return call()
+    except (KeysUnreadable, OSError) as error:
+        if _timed_out(error):
+            raise TooSlow(
+                "The captioning service took too long. Try again, or try a smaller beam size."
+            ) from error
+        log.warning("TorchServe is away: %s", error)
+        kind = NoKey if isinstance(error, KeysUnreadable) else Away
+        raise kind("The captioning service cannot be reached. Try again in a minute.") from error
+
+
+def _timed_out(error: BaseException) -> bool:
+    """Whether a time-out after connecting is among the reasons that requests wrapped."""
+    return isinstance(error, ReadTimeoutError | TimeoutError) or any(
+        _timed_out(reason) for reason in error.args if isinstance(reason, BaseException)
+    )
+
+
+def _members(response: requests.Response) -> dict[str, object]:
+    """The members of a JSON object, or nothing when the body is something else."""
+    try:
+        body = json.loads(response.content)
+    except ValueError:
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+def _key_refused(response: requests.Response) -> bool:
+    return response.status_code == 400 and _members(response).get("type") == "InvalidKeyException"
+
+
+def _handler_error(response: requests.Response) -> tuple[str, str] | None:
+    """Type and message of an error that our handler worded; TorchServe's own are not for users."""
+    body = _members(response)
+    type_, message = body.get("type"), body.get("message")
+    if not isinstance(type_, str) or not isinstance(message, str):
+        return None
+    if not type_.isidentifier() or type_.endswith("Exception"):
+        return None
+    return type_, message

@@ -1,0 +1,61 @@
+"""The one picture and the options that a request carries, for the API and the form alike."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from flask import current_app, request
+
+from webui.errors import BadUpload, too_large
+
+FIELD = "image"
+OPTIONS = ("beam_size", "num_captions", "max_length")
+
+
+@dataclass(frozen=True)
+class Upload:
+    """One encoded picture and the options that were given.
+
+    The handler has the options' ranges and defaults; an empty field counts as not given.
+    """
+
+    picture: bytes
+    options: dict[str, int]
+
+
+def read() -> Upload:
+    """Read the current request. Raises BadUpload, and the 413 of the error table."""
+    files = request.files.getlist(FIELD)
+    if not files or not files[0].filename and len(files) == 1:
+        raise BadUpload(
+            f"Expected one picture in the multipart/form-data field '{FIELD}', got none. "
+            "Choose a picture and send it again.",
+            type="MissingImage",
+        )
+    if len(files) > 1:
+        raise BadUpload(
+            f"Expected one picture in the field '{FIELD}', got {len(files)}. Send them one by one.",
+            type="SeveralImages",
+        )
+    picture = files[0].read()
+    if not picture:
+        raise BadUpload(
+            "Expected a picture, got an empty file. Check the file and send it again.",
+            type="MissingImage",
+        )
+    limit = current_app.extensions["settings"].max_upload_bytes
+    if len(picture) > limit:
+        raise too_large(limit)
+    return Upload(picture, {name: _whole(name) for name in OPTIONS if request.form.get(name)})
+
+
+def _whole(name: str) -> int:
+    value = request.form[name].strip()
+    # The value becomes a header to TorchServe, so nothing but ASCII digits may pass.
+    if not re.fullmatch(r"[0-9]{1,9}", value):
+        raise BadUpload(
+            f"Expected a whole number for {name}, got {value[:20]!r}. Correct it or leave it out.",
+            type="InvalidOption",
+        )
+    return int(value)
