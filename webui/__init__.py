@@ -13,7 +13,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from webui import api, errors, health, metrics, page, security
 from webui.extensions import csrf, limiter
-from webui.settings import PREFIX, Settings
+from webui.settings import LOOPBACK, PREFIX, Settings
 from webui.torchserve import TorchServe
 
 # What a form may hold beside its picture. Werkzeug also holds each chunk of a file, 64 KiB and a
@@ -32,7 +32,8 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     settings = Settings.from_config(app.config)
     app.config.update(
         SECRET_KEY=settings.secret_key,
-        TRUSTED_HOSTS=list(settings.trusted_hosts),
+        # Health checks ask on the machine itself, whatever names the page has outside.
+        TRUSTED_HOSTS=[*settings.trusted_hosts, *LOOPBACK],
         MAX_CONTENT_LENGTH=settings.max_upload_bytes + FORM_BYTES,
         MAX_FORM_MEMORY_SIZE=FORM_BYTES,
         MAX_FORM_PARTS=20,

@@ -14,6 +14,7 @@ from limits import parse_many
 
 PREFIX = "CAPTIONIZE"
 MEBIBYTE = 1024 * 1024
+LOOPBACK = ("localhost", "127.0.0.1")
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Settings:
     timeout_s: float = 30.0  # seconds to wait for a caption; TorchServe drops the job soon after
     max_upload_mb: float = 16.0  # largest picture, in MiB
     rate_limit: str = "600 per minute"  # uploads per client address
-    trusted_hosts: tuple[str, ...] = ("localhost", "127.0.0.1")  # names it answers to
+    trusted_hosts: tuple[str, ...] = LOOPBACK  # names it answers to, beside the machine's own
     proxies: int = 0  # reverse proxies in front whose X-Forwarded-* headers are believed
     secret_key: str = field(default_factory=lambda: secrets.token_hex(32), repr=False)
 

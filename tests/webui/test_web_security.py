@@ -105,7 +105,15 @@ def test_other_host_names_are_refused_in_json_to_programs(
 def test_a_configured_name_is_answered(make_app: Callable[..., Flask]) -> None:
     client = make_app(TRUSTED_HOSTS="captions.example").test_client()
     assert client.get("/", headers={"Host": "captions.example"}).status_code == 200
-    assert client.get("/", headers={"Host": "localhost"}).status_code == 400
+    assert client.get("/", headers={"Host": "other.example"}).status_code == 400
+
+
+def test_health_checks_on_the_machine_are_answered_whatever_the_name_outside(
+    make_app: Callable[..., Flask],
+) -> None:
+    client = make_app(TRUSTED_HOSTS="captions.example").test_client()
+    for host in ("localhost", "127.0.0.1:8000"):
+        assert client.get("/healthz", headers={"Host": host}).status_code == 200
 
 
 def test_forwarded_addresses_are_believed_only_from_our_own_proxies(
