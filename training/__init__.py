@@ -1,0 +1,1 @@
+"""Offline half of Captionize: from pictures and captions to a servable archive."""

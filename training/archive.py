@@ -1,0 +1,142 @@
+"""Make a TorchServe archive of an exported run: ``python -m training.archive --run runs/x``.
+
+The run's folder holds best.pt, captioner.pt and vocab.json (from ``training.export``), and the
+scores.json of ``training.evaluate`` where there is one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import handler
+from training import checkpoint
+from training.card import build_card
+from training.checkpoint import CheckpointError
+from training.progress import set_up_logging
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_DATA_NAME = "the owner's pictures"
+HANDLER = Path(handler.__file__).parent
+
+
+class ArchiveError(RuntimeError):
+    """The archive could not be made; the message says why."""
+
+
+def archive(
+    model: Path, vocabulary: Path, card: dict[str, Any], output: Path, *, version: str
+) -> None:
+    """Pack an exported captioner with the handler package into ``output``, a ``.mar``.
+
+    The model's name in TorchServe is the output's name without its ending.
+
+    Raises:
+        ArchiveError: a file is missing, or torch-model-archiver refuses.
+    """
+    for path in (model, vocabulary):
+        if not path.is_file():
+            raise ArchiveError(f"There is no {path}. Make it with: python -m training.export")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    # The archiver works in a folder named after the model in the common temporary folder, and
+    # clears whatever it finds there: it gets a temporary folder of its own, on the output's disk.
+    with tempfile.TemporaryDirectory(dir=output.parent, prefix=".archive-") as name:
+        stage = Path(name)
+        shutil.copy(model, stage / "captioner.pt")
+        shutil.copy(vocabulary, stage / "vocab.json")
+        (stage / "model_card.json").write_text(
+            json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+        )
+        shutil.copytree(
+            HANDLER, stage / "extra" / "handler", ignore=shutil.ignore_patterns("__pycache__")
+        )
+        made = _run_archiver(stage, output.stem, version)
+        os.replace(made, output)
+
+
+def _run_archiver(stage: Path, name: str, version: str) -> Path:
+    """Call torch-model-archiver in ``stage``, where its relative paths hold no comma or space."""
+    options = {
+        "--model-name": name,
+        "--version": version,
+        "--serialized-file": "captioner.pt",
+        "--handler": "extra/handler/caption_handler.py",
+        "--extra-files": "vocab.json,model_card.json,extra",
+        "--config-file": "extra/handler/model-config.yaml",
+        "--export-path": ".",
+        # Weights hardly compress, and git stores two versions of an archive that is not compressed
+        # as one and what differs.
+        "--archive-format": "zip-store",
+    }
+    result = subprocess.run(
+        [sys.executable, "-m", "model_archiver.model_packaging"]
+        + [word for pair in options.items() for word in pair],
+        cwd=stage,
+        env={**os.environ, "TMPDIR": str(stage)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    made = stage / f"{name}.mar"
+    if result.returncode or not made.is_file():
+        reason = (result.stderr.strip().splitlines() or ["no reason given"])[-1]
+        raise ArchiveError(f"torch-model-archiver failed: {reason}")
+    return made
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m training.archive", description=__doc__)
+    parser.add_argument("--run", type=Path, required=True, help="folder of the exported run")
+    parser.add_argument("--output", type=Path, default=Path("model_store/captioner.mar"))
+    parser.add_argument("--version", default="1.0", help="model version (default: 1.0)")
+    parser.add_argument(
+        "--data-name", default=DEFAULT_DATA_NAME, help="what the data is, for the model card"
+    )
+    arguments = parser.parse_args(argv)
+    set_up_logging()
+    run: Path = arguments.run
+    try:
+        trained = checkpoint.load(run / "best.pt")
+        card = build_card(
+            trained,
+            name=arguments.output.stem,
+            version=arguments.version,
+            data_name=arguments.data_name,
+            scores=_read_scores(run / "scores.json"),
+        )
+        archive(
+            run / "captioner.pt",
+            run / "vocab.json",
+            card,
+            arguments.output,
+            version=arguments.version,
+        )
+    except (ArchiveError, CheckpointError) as error:
+        logger.error("error: %s", error)
+        return 1
+    size = arguments.output.stat().st_size / 1e6
+    logger.info("Wrote %s (%.1f MB).", arguments.output, size)
+    return 0
+
+
+def _read_scores(path: Path) -> dict[str, Any] | None:
+    if not path.is_file():
+        logger.warning("There is no %s: the model card will have no scores.", path.name)
+        return None
+    scores: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return scores
+
+
+if __name__ == "__main__":
+    sys.exit(main())

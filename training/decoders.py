@@ -1,0 +1,192 @@
+"""Decoders: from a grid of features to words, one step at a time or a whole sentence at once.
+
+All decoders share one interface, which TorchScript can compile:
+
+``forward(features [B, G, D], tokens [B, C, T]) -> [B, C, T, E]``
+    hidden outputs for C captions of each picture under teacher forcing; ``logits`` turns any
+    ``[..., E]`` of them into ``[..., V]``, so that padding need not be multiplied.
+``start(features, beams) -> (memory, state)``
+    what stays the same for a picture, and the state of ``beams`` empty sentences ``[B, K, ...]``.
+``step(tokens [B, K], memory, state) -> (logits [B, K, V], state, attention [B, K, G])``
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from handler.text import PAD
+
+
+class LSTMDecoder(nn.Module):
+    """The decoder of 'Show and Tell': the picture is the first word of the sentence.
+
+    Source: Vinyals et al., CVPR 2015, equations 10 to 12. Features are averaged over the grid and
+    mapped by a fully connected layer; dropout acts on the mapped picture and the embeddings.
+    """
+
+    def __init__(
+        self,
+        vocab_size: int,
+        channels: int,
+        embed_size: int = 256,
+        hidden_size: int = 256,
+        num_layers: int = 1,
+        dropout: float = 0.5,
+    ) -> None:
+        super().__init__()
+        self.vocab_size = vocab_size
+        self.picture = nn.Linear(channels, embed_size)
+        self.embedding = nn.Embedding(vocab_size, embed_size, padding_idx=PAD)
+        self.lstm = nn.LSTM(embed_size, hidden_size, num_layers, batch_first=True)
+        self.output = nn.Linear(hidden_size, vocab_size)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, features: Tensor, tokens: Tensor) -> Tensor:
+        B, C, T = tokens.shape
+        picture = self.dropout(F.relu(self.picture(features.mean(1))))  # (B, E)
+        picture = picture[:, None, None].expand(B, C, 1, -1)
+        words = self.dropout(self.embedding(tokens))  # (B, C, T, E)
+        inputs = torch.cat([picture, words], dim=2).flatten(0, 1)  # (B*C, 1+T, E)
+        outputs, _ = self.lstm(inputs)
+        return outputs[:, 1:].unflatten(0, (B, C))
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        return self.output(hidden)
+
+    @torch.jit.export
+    def start(self, features: Tensor, beams: int) -> tuple[list[Tensor], list[Tensor]]:
+        picture = F.relu(self.picture(features.mean(1))).unsqueeze(1)  # (B, 1, E)
+        _, (h, c) = self.lstm(picture)  # (layers, B, H)
+        h = h.transpose(0, 1).flatten(1).unsqueeze(1).expand(-1, beams, -1)  # (B, K, layers*H)
+        c = c.transpose(0, 1).flatten(1).unsqueeze(1).expand(-1, beams, -1)
+        uniform = torch.full_like(features[:, :, 0], 1.0 / features.shape[1])  # (B, G)
+        return [uniform], [h, c]
+
+    @torch.jit.export
+    def step(
+        self, tokens: Tensor, memory: list[Tensor], state: list[Tensor]
+    ) -> tuple[Tensor, list[Tensor], Tensor]:
+        B, K = tokens.shape
+        layers = self.lstm.num_layers
+        h = state[0].reshape(B * K, layers, -1).transpose(0, 1).contiguous()
+        c = state[1].reshape(B * K, layers, -1).transpose(0, 1).contiguous()
+        words = self.embedding(tokens).view(B * K, 1, -1)
+        output, (h, c) = self.lstm(words, (h, c))
+        logits = self.output(output).view(B, K, -1)
+        state = [h.transpose(0, 1).reshape(B, K, -1), c.transpose(0, 1).reshape(B, K, -1)]
+        return logits, state, memory[0].unsqueeze(1).expand(-1, K, -1)
+
+
+class AttentionDecoder(nn.Module):
+    """Two LSTMs with multi-head attention over the grid between them.
+
+    After the top-down attention of Anderson et al., CVPR 2018 (a word LSTM asks, a language LSTM
+    speaks), with the scaled dot product of Vaswani et al., 2017, instead of additive attention.
+    The language LSTM's state is not fed back to the word LSTM, so under teacher forcing a whole
+    sentence is two LSTM calls and one attention product; keys and values are shared by all
+    captions and all beams of a picture.
+    """
+
+    def __init__(
+        self,
+        vocab_size: int,
+        channels: int,
+        embed_size: int = 512,
+        hidden_size: int = 512,
+        heads: int = 8,
+        dropout: float = 0.3,
+        embed_dropout: float = 0.2,
+    ) -> None:
+        super().__init__()
+        self.vocab_size = vocab_size
+        self.heads = heads
+        self.embedding = nn.Embedding(vocab_size, embed_size, padding_idx=PAD)
+        nn.init.normal_(self.embedding.weight, std=embed_size**-0.5)
+        self.project = nn.Linear(channels, hidden_size)
+        self.key = nn.Linear(hidden_size, hidden_size)
+        self.value = nn.Linear(hidden_size, hidden_size)
+        self.picture = nn.Linear(hidden_size, embed_size)
+        self.word_lstm = nn.LSTM(embed_size, hidden_size, batch_first=True)
+        self.query = nn.Linear(hidden_size, hidden_size)
+        self.language_lstm = nn.LSTM(2 * hidden_size, hidden_size, batch_first=True)
+        self.output = nn.Linear(2 * hidden_size, embed_size)
+        # The output layer shares the embedding's weights (Press & Wolf, 2017).
+        self.bias = nn.Parameter(torch.zeros(vocab_size))
+        self.dropout = nn.Dropout(dropout)
+        self.embed_dropout = nn.Dropout(embed_dropout)
+
+    def forward(self, features: Tensor, tokens: Tensor) -> Tensor:
+        B, C, T = tokens.shape
+        keys, values, picture = self._read(features)
+        words = self.embed_dropout(self.embedding(tokens)) + picture[:, None, None]
+        asked, _ = self.word_lstm(words.flatten(0, 1))  # (B*C, T, H)
+        context, _ = self._attend(asked.reshape(B, C * T, -1), keys, values)
+        both = torch.cat([asked, context.reshape(B * C, T, -1)], dim=-1)
+        spoken, _ = self.language_lstm(both)
+        spoken = spoken.reshape(B, C * T, -1)
+        hidden = self.output(self.dropout(torch.cat([spoken, context], dim=-1)))
+        return self.dropout(hidden).view(B, C, T, -1)
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        return F.linear(hidden, self.embedding.weight, self.bias)
+
+    @torch.jit.export
+    def start(self, features: Tensor, beams: int) -> tuple[list[Tensor], list[Tensor]]:
+        keys, values, picture = self._read(features)
+        zeros = keys.new_zeros(features.shape[0], beams, self.query.in_features)
+        return [keys, values, picture], [zeros, zeros, zeros, zeros]
+
+    @torch.jit.export
+    def step(
+        self, tokens: Tensor, memory: list[Tensor], state: list[Tensor]
+    ) -> tuple[Tensor, list[Tensor], Tensor]:
+        B, K = tokens.shape
+        flat = [s.reshape(1, B * K, -1) for s in state]
+        words = self.embedding(tokens) + memory[2].unsqueeze(1)  # (B, K, E)
+        asked, (h1, c1) = self.word_lstm(words.view(B * K, 1, -1), (flat[0], flat[1]))
+        context, attention = self._attend(asked.view(B, K, -1), memory[0], memory[1])
+        both = torch.cat([asked.view(B, K, -1), context], dim=-1)
+        spoken, (h2, c2) = self.language_lstm(both.view(B * K, 1, -1), (flat[2], flat[3]))
+        hidden = self.output(torch.cat([spoken.view(B, K, -1), context], dim=-1))
+        state = [s.view(B, K, -1) for s in (h1, c1, h2, c2)]
+        return self.logits(hidden), state, attention
+
+    def _read(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Keys and values ``[B, G, H]`` and the picture as a whole ``[B, E]``."""
+        grid = F.relu(self.project(features))
+        return self.key(grid), self.value(grid), self.picture(grid.mean(1))
+
+    def _attend(self, asked: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """For each of N questions ``[B, N, H]``: the context ``[B, N, H]`` and where it came from,
+        ``[B, N, G]``, averaged over the heads."""
+        query = self._split(self.query(asked))  # (B, heads, N, H/heads)
+        scores = query @ self._split(keys).transpose(-1, -2) / math.sqrt(query.shape[-1])
+        weights = scores.softmax(-1)  # (B, heads, N, G)
+        context = (weights @ self._split(values)).transpose(1, 2).flatten(2)
+        return context, weights.mean(1)
+
+    def _split(self, x: Tensor) -> Tensor:
+        return x.unflatten(-1, [self.heads, -1]).transpose(1, 2)
+
+
+Decoder = LSTMDecoder | AttentionDecoder
+DECODERS: dict[str, type[Decoder]] = {
+    "lstm": LSTMDecoder,
+    "attention": AttentionDecoder,
+}
+
+
+def build_decoder(name: str, vocab_size: int, channels: int, **options: Any) -> Decoder:
+    """Build the decoder ``name`` for ``channels`` wide features.
+
+    Raises:
+        ValueError: there is no such decoder.
+    """
+    if name not in DECODERS:
+        raise ValueError(f"Unknown decoder {name!r}; there are {', '.join(DECODERS)}.")
+    return DECODERS[name](vocab_size, channels, **options)

@@ -1,0 +1,111 @@
+"""Score a model on a split: ``python -m training.evaluate --data FOLDER``.
+
+Prints BLEU-1 to 4, METEOR, ROUGE-L and CIDEr as JSON: pycocoevalcap, its Penn Treebank tokeniser,
+all reference captions of every picture.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from training.checkpoint import CheckpointError
+from training.config import TrainConfig
+from training.data import SPLITS, DataError, Example, Problems, read_splits
+from training.inference import Model, ModelError, inference, load_model
+from training.metrics import CocoScorer
+from training.progress import progress, set_up_logging
+
+logger = logging.getLogger(__name__)
+
+
+def evaluate(
+    model: Model, examples: Sequence[Example], *, beam_size: int, max_length: int, strict: bool
+) -> tuple[dict[str, float], dict[str, str]]:
+    """Caption the pictures of ``examples`` as they would be served, and score the captions.
+
+    Returns:
+        the corpus scores by metric, as fractions, and the captions by picture name.
+    """
+    results = inference(
+        [example.path for example in examples],
+        model,
+        beam_size=beam_size,
+        max_length=max_length,
+    )
+    captions: dict[str, str] = {}
+    problems = Problems(strict)
+    shown = progress(results, "caption", len(examples))
+    for example, result in zip(examples, shown, strict=True):
+        if result.error:
+            problems.add(f"unreadable picture {example.name!r} ({result.error})")
+        else:
+            captions[example.name] = result.captions[0].text
+    problems.report("pictures")
+    scored = [example for example in examples if example.name in captions]
+    if not scored:
+        raise DataError("There is no readable picture in this split, so nothing can be scored.")
+    scorer = CocoScorer({example.name: example.captions for example in scored})
+    return scorer(captions), captions
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line of ``training.evaluate``."""
+    parser = argparse.ArgumentParser(prog="python -m training.evaluate", description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="as for training.train")
+    parser.add_argument("--images", type=Path, help="folder of the pictures, if it is elsewhere")
+    parser.add_argument(
+        "--model",
+        type=Path,
+        default=Path("model_store/captioner.mar"),
+        help="archive, exported captioner.pt or checkpoint (default: the shipped archive)",
+    )
+    parser.add_argument("--split", choices=SPLITS, default="dev")
+    parser.add_argument("--beam-size", type=int, default=TrainConfig.beam_size)
+    parser.add_argument("--max-length", type=int, default=TrainConfig.max_length)
+    parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N (default: cpu)")
+    parser.add_argument("--output", type=Path, help="also write the scores to this JSON file")
+    parser.add_argument("--captions", type=Path, help="write the captions to this JSON file")
+    parser.add_argument("--strict", action="store_true", help="stop on any fault of the data")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status."""
+    arguments = build_parser().parse_args(argv)
+    set_up_logging()
+    try:
+        splits = read_splits(arguments.data, images=arguments.images, strict=arguments.strict)
+        model = load_model(arguments.model, device=arguments.device)
+        scores, captions = evaluate(
+            model,
+            splits[arguments.split],
+            beam_size=arguments.beam_size,
+            max_length=arguments.max_length,
+            strict=arguments.strict,
+        )
+    except (DataError, ModelError, CheckpointError) as error:
+        logger.error("error: %s", error)
+        return 1
+    report: dict[str, Any] = {
+        "split": arguments.split,
+        "pictures": len(captions),
+        "beam_size": arguments.beam_size,
+        **{name: round(value, 4) for name, value in scores.items()},
+    }
+    if arguments.captions:
+        text = json.dumps(captions, indent=1, ensure_ascii=False)
+        arguments.captions.write_text(text + "\n", encoding="utf-8")
+    if arguments.output:
+        arguments.output.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    print(json.dumps(report, indent=2))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,109 @@
+"""Export a captioner to TorchScript: ``python -m training.export --checkpoint runs/x/best.pt``.
+
+The weights are stored in half precision, which halves the archive. Whoever loads the module
+converts it: ``module.float()`` on a CPU, ``module.half()`` on a GPU.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from training import checkpoint
+from training.captioner import Captioner
+from training.checkpoint import CheckpointError
+from training.progress import set_up_logging
+
+logger = logging.getLogger(__name__)
+
+PARITY_BATCHES = (1, 2, 5)
+PARITY_TOLERANCE = 1e-4  # of log-probabilities
+PRESERVED = ["image_size", "grid_rows", "grid_columns", "vocab_size", "generate"]
+
+
+class ExportError(RuntimeError):
+    """The exported module does not do what the trained one does; nothing was written."""
+
+
+def export(captioner: Captioner, path: Path) -> torch.jit.ScriptModule:
+    """Write ``captioner`` as TorchScript, and return it as read back from the file, in float32.
+
+    The file appears only when eager, scripted, reloaded and frozen modules gave equal tokens and
+    log-probabilities for batches of 1, 2 and 5 pictures.
+
+    Raises:
+        ExportError: they did not.
+    """
+    captioner = captioner.cpu().half().float().eval()
+    scripted = torch.jit.script(captioner)
+    partial = path.with_suffix(".partial")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        scripted.half().save(str(partial))
+        reloaded = load_exported(partial)
+        frozen = torch.jit.freeze(load_exported(partial), preserved_attrs=PRESERVED)
+        captioner.float()
+        scripted.float()
+        check_parity(captioner, {"scripted": scripted, "reloaded": reloaded, "frozen": frozen})
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return reloaded
+
+
+def load_exported(path: Path, device: torch.device | None = None) -> torch.jit.ScriptModule:
+    """Load an exported captioner in eval mode, in float32."""
+    return torch.jit.load(str(path), map_location=device or "cpu").float().eval()
+
+
+@torch.inference_mode()
+def check_parity(eager: Captioner, others: Mapping[str, nn.Module]) -> None:
+    """Compare modules with the eager one on random pictures; raises ``ExportError``."""
+    generator = torch.Generator().manual_seed(0)
+    size = eager.image_size
+    for batch in PARITY_BATCHES:
+        images = torch.randint(
+            0, 256, (batch, 3, size, size), generator=generator, dtype=torch.uint8
+        )
+        tokens, log_probs, attention = eager(images, 3, 20, True)
+        for name, module in others.items():
+            other_tokens, other_log_probs, other_attention = module(images, 3, 20, True)
+            if not torch.equal(tokens, other_tokens):
+                raise ExportError(f"The {name} captioner says other words (batch of {batch}).")
+            for ours, theirs in ((log_probs, other_log_probs), (attention, other_attention)):
+                difference = float((ours - theirs).abs().max())
+                if not difference <= PARITY_TOLERANCE:
+                    raise ExportError(
+                        f"The {name} captioner's scores differ by {difference:.2g} (batch of "
+                        f"{batch}); at most {PARITY_TOLERANCE:g} is accepted."
+                    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m training.export", description=__doc__)
+    parser.add_argument("--checkpoint", type=Path, required=True, help="best.pt of a run")
+    parser.add_argument("--output", type=Path, help="default: captioner.pt beside the checkpoint")
+    arguments = parser.parse_args(argv)
+    set_up_logging()
+    output = arguments.output or arguments.checkpoint.with_name("captioner.pt")
+    try:
+        loaded = checkpoint.load(arguments.checkpoint)
+        export(loaded.captioner, output)
+    except (CheckpointError, ExportError) as error:
+        logger.error("error: %s", error)
+        return 1
+    loaded.vocabulary.save(output.with_name("vocab.json"))
+    logger.info("Wrote %s (%.1f MB) and vocab.json.", output, output.stat().st_size / 1e6)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,140 @@
+"""A frozen encoder's features, computed once and kept on disk as a memory map."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from handler.decode import decode
+from handler.errors import PictureError
+from training.encoders import Encoder
+from training.progress import progress
+
+if TYPE_CHECKING:
+    from training.data import Example
+
+logger = logging.getLogger(__name__)
+
+# A view is a way of looking at a picture; training draws one at random, everything else takes 0.
+VIEWS: tuple[Callable[[Tensor], Tensor], ...] = (
+    lambda pixels: pixels,
+    lambda pixels: pixels.flip(-1),
+)
+
+
+def read_picture(path: Path, image_size: int) -> Tensor:
+    """Decode a file to uint8 ``[3, S, S]`` exactly as serving does; raises ``PictureError``."""
+    return decode(path.read_bytes(), image_size).pixels
+
+
+class FeatureStore:
+    """Features of many pictures by file name: float16 ``[G, D]`` for each of ``views`` views."""
+
+    def __init__(self, path: Path) -> None:
+        self.array = np.load(path, mmap_mode="r")  # (N, views, G, D)
+        index = json.loads(_index_path(path).read_text(encoding="utf-8"))
+        self.rows: dict[str, int] = {name: row for row, name in enumerate(index["names"])}
+        self.unreadable: dict[str, str] = index["unreadable"]
+        self.views: int = self.array.shape[1]
+
+    def get(self, name: str, view: int = 0) -> Tensor:
+        """Features of the picture ``name``, float16 ``[G, D]``; ``KeyError`` if it has none."""
+        return torch.from_numpy(np.array(self.array[self.rows[name], view]))
+
+
+def feature_store(
+    encoder: Encoder,
+    encoder_name: str,
+    examples: Sequence[Example],
+    folder: Path,
+    *,
+    views: int = 1,
+    device: torch.device | None = None,
+    batch_size: int = 32,
+) -> FeatureStore:
+    """Open the cached features of ``examples``, or compute them first.
+
+    The file's name is a digest of the encoder, the input size, the views and the pictures (name,
+    bytes, time of change). It appears under that name only when it is complete, so an interrupted
+    run leaves nothing that could be mistaken for features.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    key = _cache_key(encoder, encoder_name, examples, views)
+    path = folder / f"{encoder_name}-{encoder.image_size}-{key}.npy"
+    if not path.exists():
+        _compute(encoder, examples, path, views, device or torch.device("cpu"), batch_size)
+    return FeatureStore(path)
+
+
+def _cache_key(encoder: Encoder, encoder_name: str, examples: Sequence[Example], views: int) -> str:
+    digest = hashlib.sha256(f"{encoder_name} {encoder.image_size} {views}\n".encode())
+    for parameter in encoder.state_dict().values():
+        # Two encoders of one name may hold other weights; sums tell them apart at little cost.
+        digest.update(np.float64(parameter.double().sum().item()).tobytes())
+    for example in sorted(examples, key=lambda e: e.name):
+        stat = example.path.stat()
+        digest.update(f"{example.name} {stat.st_size} {stat.st_mtime_ns}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def _compute(
+    encoder: Encoder,
+    examples: Sequence[Example],
+    path: Path,
+    views: int,
+    device: torch.device,
+    batch_size: int,
+) -> None:
+    encoder = encoder.to(device).eval()
+    cells = encoder.grid_rows * encoder.grid_columns
+    partial = path.with_suffix(f".{os.getpid()}.partial")
+    names: list[str] = []
+    unreadable: dict[str, str] = {}
+    shape = (len(examples), views, cells, encoder.channels)
+    logger.info("Computing encoder features of %d pictures, once.", len(examples))
+    try:
+        array = np.lib.format.open_memmap(partial, mode="w+", dtype=np.float16, shape=shape)
+        batches = _batches(examples, encoder.image_size, batch_size, unreadable)
+        for chunk, pixels in progress(batches, "features", -(-len(examples) // batch_size)):
+            rows = slice(len(names), len(names) + len(chunk))
+            for view in range(views):
+                with torch.inference_mode():
+                    features = encoder(VIEWS[view](pixels.to(device)))
+                array[rows, view] = features.half().cpu().numpy()
+            names.extend(chunk)
+        array.flush()
+        index = json.dumps({"names": names, "unreadable": unreadable})
+        _index_path(path).write_text(index, encoding="utf-8")
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _batches(
+    examples: Sequence[Example], image_size: int, batch_size: int, unreadable: dict[str, str]
+) -> Iterator[tuple[list[str], Tensor]]:
+    """Yield (names, uint8 ``[B, 3, S, S]``), noting what cannot be decoded in ``unreadable``."""
+    for start in range(0, len(examples), batch_size):
+        names, pixels = [], []
+        for example in examples[start : start + batch_size]:
+            try:
+                pixels.append(read_picture(example.path, image_size))
+            except (PictureError, OSError) as error:
+                unreadable[example.name] = str(error)
+            else:
+                names.append(example.name)
+        if names:
+            yield names, torch.stack(pixels)
+
+
+def _index_path(path: Path) -> Path:
+    return path.with_suffix(".json")

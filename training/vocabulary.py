@@ -1,0 +1,85 @@
+"""The vocabulary: captions to token ids and back."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from nltk.tokenize import word_tokenize
+
+from handler.text import EOS, SPECIALS, UNK, detokenise, read_vocabulary
+
+
+def tokenise(caption: str) -> list[str]:
+    """Split a caption into lower-case Penn Treebank tokens.
+
+    ``preserve_line`` keeps nltk from looking for its sentence splitter, which would have to be
+    downloaded.
+    """
+    return word_tokenize(caption.lower(), preserve_line=True)
+
+
+class Vocabulary:
+    """Token ids of the words that occur at least ``freq_threshold`` times.
+
+    Ids 0..3 are ``<PAD> <SOS> <EOS> <UNK>``; the words follow, the most frequent first, so that
+    the same captions give the same ids in whatever order they are counted.
+    """
+
+    def __init__(self, freq_threshold: int = 5) -> None:
+        if freq_threshold < 1:
+            raise ValueError(f"freq_threshold must be at least 1, but is {freq_threshold}.")
+        self.freq_threshold = freq_threshold
+        self.itos: list[str] = list(SPECIALS)
+        self.stoi: dict[str, int] = {token: index for index, token in enumerate(SPECIALS)}
+
+    def __len__(self) -> int:
+        return len(self.itos)
+
+    def build(self, captions: Iterable[str]) -> Vocabulary:
+        """Count ``captions`` (of the training split alone) and add their frequent words."""
+        counts = Counter(token for caption in captions for token in tokenise(caption))
+        frequent = [word for word, count in counts.items() if count >= self.freq_threshold]
+        self.extend(sorted(frequent, key=lambda word: (-counts[word], word)))
+        return self
+
+    def extend(self, words: Iterable[str]) -> None:
+        """Append the words that are not known yet; known ids never change."""
+        for word in words:
+            if word not in self.stoi:
+                self.stoi[word] = len(self.itos)
+                self.itos.append(word)
+
+    def encode(self, caption: str, max_tokens: int | None = None) -> list[int]:
+        """Token ids of a caption, closed by ``<EOS>``.
+
+        A caption cut at ``max_tokens`` words is left without ``<EOS>``, so that no model learns to
+        stop in the middle of a sentence.
+        """
+        ids = [self.stoi.get(token, UNK) for token in tokenise(caption)]
+        if max_tokens is not None and len(ids) > max_tokens:
+            return ids[:max_tokens]
+        return [*ids, EOS]
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The sentence of ``ids`` up to ``<EOS>``, special tokens left out except ``<UNK>``."""
+        words = []
+        for index in ids:
+            if index == EOS:
+                break
+            if index >= UNK:
+                words.append(self.itos[index])
+        return detokenise(words)
+
+    def save(self, path: Path) -> None:
+        """Write the mapping word -> id as ``vocab.json``."""
+        path.write_text(json.dumps(self.stoi, ensure_ascii=False, indent=0), encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: Path) -> Vocabulary:
+        """Read a ``vocab.json``; raises ``ValueError`` if it is not a plain, dense mapping."""
+        vocabulary = cls()
+        vocabulary.extend(read_vocabulary(path))
+        return vocabulary
