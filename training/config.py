@@ -61,6 +61,7 @@ class TrainConfig:
     # Self-critical training (Rennie et al., CVPR 2017), last
     scst_epochs: int = option(8, "epochs of self-critical training on CIDEr-D", 0)
     scst_lr: float = option(1e-4, "learning rate of self-critical training", 0)
+    scst_share: float = option(0.3, "share of its weights in the final ones; 1: all", 0, 1)
     scst_samples: int = option(5, "sentences drawn for a picture", 2)
     # Evaluation and bookkeeping
     beam_size: int = option(3, "beam for evaluation", 1, MAX_BEAM_SIZE)

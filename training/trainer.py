@@ -51,6 +51,7 @@ from training.vocabulary import Vocabulary
 
 logger = logging.getLogger(__name__)
 
+BEFORE = "before-scst.pt"
 EXAMPLES = 4  # pictures captioned for TensorBoard
 
 
@@ -74,6 +75,17 @@ def plan(config: TrainConfig) -> list[Phase]:
         Phase("self-critical", config.scst_epochs, config.scst_lr, 0, self_critical=True),
     ]
     return [phase for phase in phases if phase.epochs]
+
+
+def blend(
+    before: dict[str, torch.Tensor], after: dict[str, torch.Tensor], share: float
+) -> dict[str, torch.Tensor]:
+    """State dicts interpolated: ``share`` of ``after``, the rest of ``before``."""
+    return {
+        # What did not change is taken as it is: masks hold infinities, counters are whole numbers.
+        name: new if torch.equal(before[name], new) else before[name].lerp(new, share)
+        for name, new in after.items()
+    }
 
 
 @dataclass(frozen=True)
@@ -187,6 +199,8 @@ class Trainer:
             self.position.seconds += time.monotonic() - started
             record["reward" if phase.self_critical else "loss_train"] = mean
             self._finish_epoch(phase, model, optimisation, record, writer)
+        if phase.self_critical and self.config.scst_share < 1:
+            self._blend(data, scorer)
 
     def _out_of_patience(self) -> bool:
         return 0 < self.config.patience <= self.position.since_best
@@ -321,8 +335,30 @@ class Trainer:
         logger.info("Resuming after epoch %d.", self.position.total_epochs)
         return saved
 
+    def _blend(self, data: PhaseData, scorer: CocoScorer) -> None:
+        """Move best.pt back towards the weights from before self-critical training.
+
+        Most of the metric's gain stays, and the fluency that chasing one metric costs comes back:
+        the weights are interpolated as in Wortsman et al., CVPR 2022.
+        """
+        best = checkpoint.read(self.output / "best.pt")
+        before = self.output / BEFORE
+        if not before.exists() or "blended" in best["training"]:
+            return  # nothing was trained before, or a resumed run had come to its end already
+        weights = blend(checkpoint.read(before)["model"], best["model"], self.config.scst_share)
+        self.captioner.load_state_dict(weights)
+        record = self._evaluate(self.captioner, data, scorer)
+        self.position.best = record["cider"]
+        logger.info("blended: %s", " ".join(f"{name} {v:.4f}" for name, v in record.items()))
+        content = self._content(self.captioner)
+        content["training"]["blended"] = self.config.scst_share
+        checkpoint.save_atomically(content, self.output / "best.pt")
+
     def _start_from_best(self, number: int) -> None:
-        self.captioner.load_state_dict(checkpoint.read(self.output / "best.pt")["model"])
+        best = checkpoint.read(self.output / "best.pt")
+        if plan(self.config)[number].self_critical:
+            checkpoint.save_atomically(best, self.output / BEFORE)
+        self.captioner.load_state_dict(best["model"])
         self.position.phase, self.position.epoch, self.position.since_best = number, 0, 0
 
     def _load(self, phase: Phase) -> PhaseData:

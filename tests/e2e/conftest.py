@@ -1,0 +1,162 @@
+"""The whole service as a user starts it, and the browser that looks at it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+
+from tests.e2e.browser import ADVICE, find_browser
+
+ROOT = Path(__file__).resolve().parents[2]
+START_S = 120
+STOP_S = 30
+PORTS = (
+    "CAPTIONIZE_PORT",
+    "CAPTIONIZE_INFERENCE_PORT",
+    "CAPTIONIZE_MANAGEMENT_PORT",
+    "CAPTIONIZE_METRICS_PORT",
+    "CAPTIONIZE_GRPC_INFERENCE_PORT",
+    "CAPTIONIZE_GRPC_MANAGEMENT_PORT",
+)
+# Chromium as root, in a closed network, without a screen.
+CHROMIUM_FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@dataclass
+class Service:
+    """One `python -m webui.serve` with ports and a run folder of its own."""
+
+    run_dir: Path
+    environ: dict[str, str] = field(default_factory=dict)  # over the test's own environment
+
+    def __post_init__(self) -> None:
+        self.environ = {
+            **os.environ,
+            **dict(zip(PORTS, map(str, free_ports(len(PORTS))), strict=True)),
+            "CAPTIONIZE_RUN_DIR": str(self.run_dir),
+            **self.environ,
+        }
+
+    def start(self) -> Service:
+        """Start it and wait until it says that it is ready."""
+        self.launch()
+        line = self.first_line()
+        if not line.startswith(f"Captionize is ready at {self.page_url} "):
+            self.stop()
+            pytest.fail(f"the service did not start: {line}", pytrace=False)
+        return self
+
+    def launch(self) -> None:
+        """Start it without waiting."""
+        self.run_dir.parent.mkdir(parents=True, exist_ok=True)
+        self.output = self.run_dir.with_suffix(".out")
+        with self.output.open("wb") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "webui.serve"],
+                cwd=ROOT,
+                env=self.environ,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+
+    def first_line(self) -> str:
+        """What it says first: that it is ready, or why not."""
+        give_up = time.monotonic() + START_S
+        while time.monotonic() < give_up:
+            ended = self.process.poll() is not None
+            if (text := self.output.read_text()).endswith("\n") or ended:
+                return text
+            time.sleep(0.05)
+        self.stop()
+        raise TimeoutError(f"the service said nothing within {START_S} s; logs: {self.run_dir}")
+
+    def stop(self, signum: signal.Signals = signal.SIGINT) -> int:
+        """Stop it as Ctrl-C does; returns its exit status."""
+        self.process.send_signal(signum)
+        try:
+            return self.process.wait(STOP_S)
+        finally:
+            self.process.kill()
+
+    def _url(self, variable: str) -> str:
+        return f"http://127.0.0.1:{self.environ[variable]}"
+
+    @property
+    def page_url(self) -> str:
+        return self._url("CAPTIONIZE_PORT")
+
+    @property
+    def inference_url(self) -> str:
+        return self._url("CAPTIONIZE_INFERENCE_PORT")
+
+    @property
+    def management_url(self) -> str:
+        return self._url("CAPTIONIZE_MANAGEMENT_PORT")
+
+    @property
+    def metrics_url(self) -> str:
+        return self._url("CAPTIONIZE_METRICS_PORT")
+
+    def inference_token(self) -> str:
+        return self._token("inference")
+
+    def management_token(self) -> str:
+        return self._token("management")
+
+    def _token(self, kind: str) -> str:
+        return str(json.loads((self.run_dir / "key_file.json").read_text())[kind]["key"])
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nothing listens on, all different."""
+    found: list[int] = []
+    # Below the ports that the system gives to outgoing connections, which could take one again.
+    for port in random.sample(range(20_000, 32_000), 1000):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            found.append(port)
+        if len(found) == count:
+            break
+    return found
+
+
+@pytest.fixture(scope="session")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """The service that most tests share, started once."""
+    running = Service(tmp_path_factory.mktemp("service") / "run").start()
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """A headless Chromium."""
+    path = find_browser()
+    if path is None:
+        pytest.fail(ADVICE, pytrace=False)
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=path, args=CHROMIUM_FLAGS)
+        yield running
+        running.close()

@@ -1,0 +1,346 @@
+"""The page in a real browser, over the real service."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from playwright.sync_api import Browser, Page, expect
+from skimage import data
+
+from tests.e2e.conftest import Service
+
+ANSWER_MS = 30_000
+DESK = {"width": 1280, "height": 800}
+PHONE = {"width": 320, "height": 640}
+
+# The largest share of one of two colours' luminances over the other's: WCAG's contrast.
+CONTRAST = """element => {
+  const canvas = new OffscreenCanvas(1, 1).getContext("2d", {willReadFrequently: true});
+  const channels = colour => {
+    canvas.clearRect(0, 0, 1, 1);
+    canvas.fillStyle = colour;
+    canvas.fillRect(0, 0, 1, 1);
+    return [...canvas.getImageData(0, 0, 1, 1).data];
+  };
+  let box = element, ground;
+  do ground = channels(getComputedStyle(box).backgroundColor);
+  while (ground[3] < 255 && (box = box.parentElement));
+  const light = ([r, g, b]) => [r, g, b].map(c => c / 255)
+    .map(c => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
+  const [a, b] = [light(channels(getComputedStyle(element).color)), light(ground)];
+  return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+}"""
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Files to give: two pictures, one that is none, one that is empty."""
+    folder = tmp_path_factory.mktemp("pictures")
+    paths = {name: folder / name for name in ("coffee.jpg", "cat.png", "text.jpg", "empty.jpg")}
+    Image.fromarray(data.coffee()).save(paths["coffee.jpg"])
+    Image.fromarray(data.chelsea()).save(paths["cat.png"])
+    paths["text.jpg"].write_text("This is a text, whatever its name says.\n")
+    paths["empty.jpg"].touch()
+    return paths
+
+
+@pytest.fixture
+def page(browser: Browser, service: Service) -> Iterator[Page]:
+    """The page at a desk, whose console stays silent."""
+    context = browser.new_context(viewport=DESK, base_url=service.page_url)
+    context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page = context.new_page()
+    complaints: list[str] = []
+    # Playwright catches file choosers only while somebody listens, and is slow to begin with it.
+    page.on("filechooser", lambda _: None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on(
+        "console",
+        lambda message: (
+            complaints.append(message.text)
+            # Chromium itself logs every answer of 400 and above.
+            if message.type in ("error", "warning")
+            and "server responded with a status of" not in message.text
+            else None
+        ),
+    )
+    page.goto("/")
+    yield page
+    context.close()
+    assert complaints == []
+
+
+def choose(page: Page, path: Path) -> None:
+    """Choose a file as the button does."""
+    with page.expect_file_chooser() as chooser:
+        page.get_by_text("Choose a picture").click()
+    chooser.value.set_files(path)
+
+
+def expect_caption(page: Page) -> str:
+    """Wait for a caption beside its picture; returns it."""
+    expect(page.locator("main")).to_have_attribute("data-state", "result", timeout=ANSWER_MS)
+    caption = page.locator(".caption").inner_text()
+    assert caption.strip()
+    picture = page.locator(".result .picture img")
+    expect(picture).to_be_visible()
+    assert picture.evaluate("image => image.decode().then(() => image.naturalWidth)") > 0
+    return caption
+
+
+def expect_problem(page: Page, title: str, message: str) -> None:
+    """Wait for an error."""
+    problem = page.get_by_role("alert")
+    expect(problem.get_by_role("heading", name=title)).to_be_visible(timeout=ANSWER_MS)
+    expect(problem).to_contain_text(message)
+    expect(page.locator(".result")).to_have_count(0)
+
+
+def expect_no_sideways_scrolling(page: Page) -> None:
+    """Nothing reaches out of the window."""
+    width = page.evaluate("document.documentElement.scrollWidth")
+    assert width <= page.viewport_size["width"]  # type: ignore[index]
+
+
+def test_a_chosen_picture_gets_its_caption(page: Page, pictures: dict[str, Path]) -> None:
+    choose(page, pictures["coffee.jpg"])
+    caption = expect_caption(page)
+    result = page.locator(".result")
+    expect(result).to_contain_text("600 × 400 JPEG")
+    expect(result).to_contain_text("captioner 1.0")
+    expect(result.locator("[data-slot=percent]").first).to_have_text(re.compile(r"^(<1|\d+)%$"))
+    expect(page.locator(".alternatives li")).to_have_count(2)
+    expect(page.get_by_role("status")).to_contain_text(caption, ignore_case=True)
+    words = page.locator(".caption .word")
+    assert words.count() >= 1
+    expect(words.first).to_have_attribute("title", re.compile(r"% sure$"))
+    page.get_by_text("How sure of each word").click()
+    expect(page.locator(".words li")).to_have_count(words.count())
+
+
+def test_a_dropped_picture_gets_its_caption(page: Page, pictures: dict[str, Path]) -> None:
+    content = list(pictures["cat.png"].read_bytes())
+    transfer = page.evaluate_handle(
+        """bytes => {
+            const transfer = new DataTransfer();
+            const file = new File([new Uint8Array(bytes)], "cat.png", {type: "image/png"});
+            transfer.items.add(file);
+            return transfer;
+        }""",
+        content,
+    )
+    page.dispatch_event("main", "dragenter", {"dataTransfer": transfer})
+    expect(page.locator("html")).to_have_class("dragging")
+    page.dispatch_event("main", "drop", {"dataTransfer": transfer})
+    expect(page.locator("html")).not_to_have_class("dragging")
+    expect_caption(page)
+    expect(page.locator(".result")).to_contain_text("451 × 300 PNG")
+
+
+def test_a_pasted_picture_gets_its_caption(page: Page, pictures: dict[str, Path]) -> None:
+    page.evaluate(
+        """bytes => navigator.clipboard.write([new ClipboardItem({
+            "image/png": new Blob([new Uint8Array(bytes)], {type: "image/png"}),
+        })])""",
+        list(pictures["cat.png"].read_bytes()),
+    )
+    page.keyboard.press("Control+V")
+    expect_caption(page)
+    expect(page.locator(".result")).to_contain_text("451 × 300")
+
+
+def test_pasted_text_is_answered_with_what_to_do(page: Page) -> None:
+    page.evaluate("navigator.clipboard.writeText('no picture')")
+    page.keyboard.press("Control+V")
+    expect_problem(page, "That did not work", "There is no picture on the clipboard")
+
+
+def test_a_text_file_named_jpg_is_an_error_and_the_next_picture_works(
+    page: Page, pictures: dict[str, Path]
+) -> None:
+    choose(page, pictures["text.jpg"])
+    expect_problem(page, "This is not a picture we can read", "JPEG")
+    choose(page, pictures["coffee.jpg"])
+    expect_caption(page)
+    expect(page.get_by_role("alert")).to_have_count(0)
+
+
+def test_an_empty_file_is_an_error(page: Page, pictures: dict[str, Path]) -> None:
+    choose(page, pictures["empty.jpg"])
+    expect_problem(page, "That did not work", "This file is empty")
+
+
+def test_a_picture_over_the_limit_is_an_error_before_it_is_sent(page: Page) -> None:
+    page.evaluate(
+        """() => {
+            const transfer = new DataTransfer();
+            transfer.items.add(new File([new Uint8Array(17 * 1024 * 1024)], "large.jpg"));
+            const drop = new DragEvent("drop", {dataTransfer: transfer, bubbles: true});
+            document.body.dispatchEvent(drop);
+        }"""
+    )
+    expect_problem(page, "This picture is too large", "at most 16 MB")
+
+
+def test_a_lost_connection_is_an_error_that_can_be_retried(
+    page: Page, pictures: dict[str, Path]
+) -> None:
+    page.route(
+        "**/api/captions", lambda route: route.fulfill(status=503, json={"message": "Wait."})
+    )
+    choose(page, pictures["coffee.jpg"])
+    expect_problem(page, "All busy", "Wait.")
+    page.unroute("**/api/captions")
+    page.get_by_role("button", name="Try again").click()
+    expect_caption(page)
+
+
+def test_a_caption_can_be_cancelled(page: Page, pictures: dict[str, Path]) -> None:
+    page.route("**/api/captions", lambda route: None)  # never answered
+    choose(page, pictures["coffee.jpg"])
+    expect(page.get_by_text("Reading the picture…")).to_be_visible()
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.locator("main")).to_have_attribute("data-state", "empty")
+
+
+def test_options_are_sent(page: Page, pictures: dict[str, Path]) -> None:
+    page.get_by_text("Options").click()
+    page.get_by_label("Beam size").fill("4")
+    page.get_by_label("Captions", exact=True).fill("4")
+    page.get_by_label("Longest caption").fill("2")
+    choose(page, pictures["coffee.jpg"])
+    caption = expect_caption(page)
+    expect(page.locator(".alternatives li")).to_have_count(3)
+    assert len(caption.split()) <= 2
+
+
+def test_a_wrong_option_is_pointed_at(page: Page, pictures: dict[str, Path]) -> None:
+    page.get_by_text("Options").click()
+    page.get_by_label("Beam size").fill("9")
+    page.get_by_text("Options").click()
+    choose(page, pictures["coffee.jpg"])
+    expect(page.get_by_label("Beam size")).to_be_visible()
+    expect(page.get_by_label("Beam size")).to_be_focused()
+    expect(page.locator("main")).to_have_attribute("data-state", "empty")
+
+
+def test_the_caption_is_copied(page: Page, pictures: dict[str, Path]) -> None:
+    choose(page, pictures["coffee.jpg"])
+    caption = expect_caption(page)
+    page.get_by_role("button", name="Copy caption").click()
+    expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    assert page.evaluate("navigator.clipboard.readText()").casefold() == caption.casefold()
+
+
+def test_the_keyboard_alone_is_enough(page: Page, pictures: dict[str, Path]) -> None:
+    page.keyboard.press("Tab")
+    expect(page.get_by_text("Skip to the content")).to_be_focused()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    chooser_field = page.get_by_label("Choose a picture")
+    expect(chooser_field).to_be_focused()
+    outline = page.locator("label[for=image]").evaluate("e => getComputedStyle(e).outlineStyle")
+    assert outline == "solid", "the focus is to be seen on the label that stands for the field"
+    with page.expect_file_chooser() as chooser:
+        page.keyboard.press("Enter")
+    chooser.value.set_files(pictures["coffee.jpg"])
+    expect_caption(page)
+    page.keyboard.press("Tab")
+    expect(page.locator(".options summary")).to_be_focused()
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("button", name="Copy caption")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(page.locator(".words li").first).to_be_visible()
+
+
+def test_a_phone_shows_all_of_it_without_sideways_scrolling(
+    page: Page, pictures: dict[str, Path]
+) -> None:
+    page.set_viewport_size(PHONE)  # type: ignore[arg-type]
+    expect_no_sideways_scrolling(page)
+    page.get_by_text("Options").click()
+    expect_no_sideways_scrolling(page)
+    choose(page, pictures["coffee.jpg"])
+    expect_caption(page)
+    page.get_by_text("How sure of each word").click()
+    expect_no_sideways_scrolling(page)
+    picture, reading = (page.locator(s).bounding_box() for s in (".picture img", ".reading"))
+    assert picture is not None
+    assert reading is not None
+    assert reading["y"] >= picture["y"] + picture["height"], "the caption is under its picture"
+    choose(page, pictures["text.jpg"])
+    expect_problem(page, "This is not a picture we can read", "JPEG")
+    expect_no_sideways_scrolling(page)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_can_be_read_in_both_colour_schemes(
+    page: Page, pictures: dict[str, Path], scheme: str
+) -> None:
+    page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+    page.get_by_text("Options").click()
+    choose(page, pictures["coffee.jpg"])
+    expect_caption(page)
+    page.get_by_text("How sure of each word").click()
+    texts = page.locator("body :is(p, h2, b, small, li span, label, summary, .facts span):visible")
+    assert texts.count() > 15
+    low = [t.inner_text() for t in texts.all() if t.evaluate(CONTRAST) < 4.5]
+    assert low == []
+    ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (sum(map(int, re.findall(r"\d+", ground)[:3])) < 150) is (scheme == "dark")
+
+
+def test_the_form_works_without_javascript(
+    browser: Browser, service: Service, pictures: dict[str, Path]
+) -> None:
+    context = browser.new_context(java_script_enabled=False, base_url=service.page_url)
+    page = context.new_page()
+    page.goto("/")
+    page.locator("#image").set_input_files(pictures["coffee.jpg"])
+    page.get_by_role("button", name="Caption it").click()
+    expect(page.locator("main")).to_have_attribute("data-state", "result", timeout=ANSWER_MS)
+    assert page.locator(".caption").inner_text().strip()
+    expect(page.locator(".result .picture img")).to_have_attribute(
+        "src", re.compile("^data:image/jpeg;base64,")
+    )
+    expect(page.locator(".alternatives li")).to_have_count(2)
+    page.locator("#image").set_input_files(pictures["text.jpg"])
+    page.get_by_role("button", name="Caption it").click()
+    expect(page.get_by_role("alert")).to_contain_text("This is not a picture we can read")
+    context.close()
+
+
+def test_a_caption_is_the_same_with_and_without_javascript(
+    browser: Browser, service: Service, page: Page, pictures: dict[str, Path]
+) -> None:
+    choose(page, pictures["coffee.jpg"])
+    expect_caption(page)
+    plain = browser.new_context(java_script_enabled=False, base_url=service.page_url).new_page()
+    plain.goto("/")
+    plain.locator("#image").set_input_files(pictures["coffee.jpg"])
+    plain.get_by_role("button", name="Caption it").click()
+    for part in (".caption", ".words", ".alternatives"):
+        squeezed = [re.sub(r"\s+", " ", p.locator(part).inner_html()) for p in (page, plain)]
+        texts = [re.sub(r"<[^>]*>|\s", "", html) for html in squeezed]
+        assert texts[0] == texts[1]
+    plain.context.close()
+
+
+def test_nothing_is_asked_of_any_other_server(
+    page: Page, service: Service, pictures: dict[str, Path]
+) -> None:
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.reload()
+    choose(page, pictures["coffee.jpg"])
+    expect_caption(page)
+    assert len(asked) > 5
+    assert [url for url in asked if not url.startswith((service.page_url, "blob:"))] == []

@@ -1,0 +1,330 @@
+"""The whole service over HTTP: captions, errors, recovery, starting and stopping."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import struct
+import subprocess
+import sys
+import time
+import zipfile
+import zlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from PIL import Image
+from skimage import data
+
+from tests.e2e.conftest import ROOT, Service
+
+TIMEOUT_S = 60
+MIB = 2**20
+
+
+def jpeg(pixels: Any) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "JPEG")
+    return file.getvalue()
+
+
+def png_header(width: int, height: int) -> bytes:
+    """A PNG that says how large it is and then has almost nothing."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(content))
+            + kind
+            + content
+            + struct.pack(">I", zlib.crc32(kind + content))
+        )
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0"))
+
+
+COFFEE = jpeg(data.coffee())
+PICTURES = [COFFEE, jpeg(data.astronaut()), jpeg(data.chelsea())]
+
+# Every way of the error table in which one request can be bad: its code, and how it is sent.
+BAD: list[tuple[int, dict[str, Any]]] = [
+    (400, {"data": b"", "headers": {"Content-Type": "image/jpeg"}}),
+    (400, {"files": {"other": ("a.jpg", COFFEE, "image/jpeg")}}),
+    (400, {"data": COFFEE, "headers": {"X-Beam-Size": "9"}}),
+    (400, {"data": COFFEE, "headers": {"X-Max-Length": "many"}}),
+    (400, {"files": {"data": ("a.jpg", COFFEE)}, "data": {"num_captions": "0"}}),
+    (413, {"data": b"\xff\xd8\xff" + bytes(16 * MIB)}),
+    (415, {"data": b"this is no picture", "headers": {"Content-Type": "text/plain"}}),
+    (415, {"data": b"P6 1 1 255 abc"}),
+    (422, {"data": COFFEE[: len(COFFEE) // 3]}),
+    (422, {"data": png_header(20_000, 20_000)}),
+]
+
+
+class Client:
+    """Sends requests with the service's tokens."""
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+
+    def predict(self, verb: str = "predictions", **request: Any) -> requests.Response:
+        return requests.post(
+            f"{self.service.inference_url}/{verb}/captioner",
+            **_with_token(request, self.service.inference_token()),
+        )
+
+    def manage(self, method: str, path: str) -> requests.Response:
+        url = self.service.management_url + path
+        return requests.request(method, url, **_with_token({}, self.service.management_token()))
+
+    def worker(self) -> dict[str, Any]:
+        """The one worker of the model, as TorchServe sees it."""
+        (worker,) = self.manage("GET", "/models/captioner").json()[0]["workers"]
+        return dict(worker)
+
+    def readyz(self) -> int:
+        return requests.get(f"{self.service.page_url}/readyz", timeout=TIMEOUT_S).status_code
+
+
+def _with_token(request: dict[str, Any], token: str) -> dict[str, Any]:
+    headers = {**request.pop("headers", {}), "Authorization": f"Bearer {token}"}
+    return {"timeout": TIMEOUT_S, "headers": headers, **request}
+
+
+@pytest.fixture
+def client(service: Service) -> Client:
+    return Client(service)
+
+
+def check_captions(answer: dict[str, Any], count: int) -> None:
+    assert len(answer["captions"]) == count
+    assert answer["caption"] == answer["captions"][0]["caption"]
+    for caption in answer["captions"]:
+        assert caption["caption"].strip()
+        assert caption["words"]
+        assert all(0 <= word["probability"] <= 1 for word in caption["words"])
+        assert 0 <= caption["confidence"] <= 1
+        assert caption["log_probability"] <= 0
+
+
+def check_error(response: requests.Response, code: int) -> None:
+    error = response.json()
+    assert (response.status_code, error["code"]) == (code, code), error
+    assert set(error) == {"code", "type", "message"}
+    assert error["message"].endswith(".")
+    assert "Traceback" not in error["message"]
+    assert "/" not in error["type"]
+
+
+def test_raw_body(client: Client) -> None:
+    response = client.predict(
+        data=COFFEE,
+        headers={"Content-Type": "image/jpeg", "X-Beam-Size": "4", "X-Num-Captions": "2"},
+    )
+    assert response.status_code == 200, response.text
+    check_captions(response.json(), 2)
+    assert response.json()["image"] == {"width": 600, "height": 400, "format": "JPEG"}
+    assert response.json()["model"] == {"name": "captioner", "version": "1.0"}
+
+
+def test_multipart_is_the_same_as_raw(client: Client) -> None:
+    options = {"beam_size": "4", "num_captions": "4", "max_length": "5"}
+    form = client.predict(files={"data": ("a.jpg", COFFEE, "image/jpeg")}, data=options)
+    headers = {f"X-{name.replace('_', '-')}": value for name, value in options.items()}
+    raw = client.predict(data=COFFEE, headers=headers)
+    check_captions(form.json(), 4)
+    assert all(len(caption["words"]) <= 5 for caption in form.json()["captions"])
+    assert form.json() == raw.json()
+
+
+def test_page_api(service: Service, client: Client) -> None:
+    response = requests.post(
+        f"{service.page_url}/api/captions",
+        files={"image": ("a.jpg", COFFEE, "image/jpeg")},
+        data={"beam_size": "4", "num_captions": "2"},
+        timeout=TIMEOUT_S,
+    )
+    assert response.status_code == 200, response.text
+    direct = client.predict(data=COFFEE, headers={"X-Beam-Size": "4", "X-Num-Captions": "2"})
+    assert response.json() == direct.json()
+
+
+def test_explanations(client: Client) -> None:
+    response = client.predict("explanations", data=COFFEE, headers={"X-Num-Captions": "1"})
+    assert response.status_code == 200, response.text
+    check_captions(response.json(), 1)
+    for word in response.json()["captions"][0]["words"]:
+        grid = word["attention"]
+        assert len(grid["weights"]) == grid["rows"] * grid["columns"]
+        assert sum(grid["weights"]) == pytest.approx(1, abs=0.01)
+
+
+def test_describe(client: Client) -> None:
+    (model,) = client.manage("GET", "/models/captioner?customized=true").json()
+    assert {"image_size", "vocabulary_size", "grid", "device"} <= set(model["customizedMetadata"])
+
+
+def test_a_bad_request_fails_alone(client: Client) -> None:
+    before = client.worker()["pid"]
+    numbers = range(200)
+    bad = {number: BAD[number // 5 % len(BAD)] for number in numbers if number % 5 == 0}
+
+    def send(number: int) -> requests.Response:
+        if number in bad:
+            return client.predict(**{**bad[number][1]})
+        picture = PICTURES[number % len(PICTURES)]
+        body = {"files": {"data": ("a.jpg", picture)}} if number % 2 else {"data": picture}
+        return client.predict(**body)
+
+    with ThreadPoolExecutor(25) as senders:
+        answers = list(senders.map(send, numbers))
+    for number, answer in zip(numbers, answers, strict=True):
+        if number in bad:
+            check_error(answer, bad[number][0])
+        else:
+            assert answer.status_code == 200, answer.text
+            check_captions(answer.json(), len(answer.json()["captions"]))
+    assert client.worker()["pid"] == before
+
+
+def test_a_body_over_torchserve_s_limit(client: Client) -> None:
+    assert client.predict(data=bytes(21 * MIB)).status_code == 413
+
+
+def test_no_token_no_answer(service: Service) -> None:
+    for method, url in [
+        ("POST", f"{service.inference_url}/predictions/captioner"),
+        ("GET", f"{service.inference_url}/ping"),
+        ("GET", f"{service.management_url}/models"),
+        ("DELETE", f"{service.management_url}/models/captioner/1.0"),
+    ]:
+        for headers in ({}, {"Authorization": "Bearer wrong"}):
+            response = requests.request(method, url, headers=headers, timeout=TIMEOUT_S)
+            assert response.json()["type"] == "InvalidKeyException", url
+            assert response.status_code == 400
+
+
+@pytest.mark.parametrize("url", ["https://models.invalid/a.mar", "file:///etc/hostname"])
+def test_only_the_model_store_is_loaded(client: Client, url: str) -> None:
+    response = client.manage("POST", f"/models?url={url}")
+    assert response.status_code == 404
+    assert "does not match any allowed URL" in response.json()["message"]
+
+
+def test_metrics(service: Service, client: Client) -> None:
+    client.predict(data=COFFEE)
+    text = requests.get(f"{service.metrics_url}/metrics", timeout=TIMEOUT_S).text
+    assert 'ts_inference_requests_total{model_name="captioner"' in text
+
+
+def test_a_killed_worker_comes_back(client: Client) -> None:
+    assert client.readyz() == 200
+    before = client.worker()["pid"]
+    os.kill(before, signal.SIGKILL)
+    wait_for(lambda: client.readyz() == 503, 10)
+    wait_for(lambda: client.readyz() == 200, 60)
+    assert client.worker()["pid"] != before
+    assert client.predict(data=COFFEE).status_code == 200
+
+
+def wait_for(condition: Callable[[], bool], seconds: float) -> None:
+    give_up = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < give_up, f"not so within {seconds} s"
+        time.sleep(0.05)
+
+
+def processes_of(service: Service) -> list[int]:
+    """Every process that has the service's own run folder in its environment."""
+    mark = f"CAPTIONIZE_RUN_DIR={service.run_dir}\0".encode()
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            if entry.name.isdecimal() and mark in (entry / "environ").read_bytes():
+                found.append(int(entry.name))
+        except OSError:  # it has ended meanwhile, or is another user's
+            continue
+    return found
+
+
+def with_model(folder: Path, code: str) -> Service:
+    """A service of its own, whose model is this one handler: it starts faster than a captioner."""
+    manifest = {
+        "runtime": "python",
+        "model": {"modelName": "captioner", "handler": "simple.py", "modelVersion": "1.0"},
+        "archiverVersion": "0.12.0",
+    }
+    (folder / "store").mkdir()
+    with zipfile.ZipFile(folder / "store" / "captioner.mar", "w") as archive:
+        archive.writestr("MAR-INF/MANIFEST.json", json.dumps(manifest))
+        archive.writestr("simple.py", code)
+    return Service(folder / "run", {"CAPTIONIZE_MODEL_STORE": str(folder / "store")})
+
+
+GOOD = "def handle(data, context): return data and ['{}'] * len(data)\n"
+BROKEN = "def handle(data, context): raise OSError('no weights')\n"
+
+
+def test_the_check_of_a_container(service: Service, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "webui.serve", "--check"]
+    for options in ([], ["--without-page"]):
+        subprocess.run([*command, *options], cwd=ROOT, env=service.environ, check=True)
+    nobody = Service(tmp_path / "run").environ
+    for options in ([], ["--without-page"]):
+        result = subprocess.run([*command, *options], cwd=ROOT, env=nobody, check=False)
+        assert result.returncode == 1
+
+
+def test_ctrl_c_leaves_nothing(service: Service, tmp_path: Path) -> None:
+    own = with_model(tmp_path, GOOD).start()  # a second service beside the first
+    assert len(processes_of(own)) >= 5  # launcher, Java, its worker, gunicorn, its worker
+    assert own.stop(signal.SIGINT) == 0
+    assert processes_of(own) == []
+    assert [path.name for path in own.run_dir.iterdir()] == ["logs"]
+    assert Client(service).readyz() == 200
+
+
+def test_when_torchserve_crashes_all_stops(tmp_path: Path) -> None:
+    own = with_model(tmp_path, GOOD).start()
+    (java,) = [pid for pid in processes_of(own) if "java" in os.readlink(f"/proc/{pid}/exe")]
+    os.kill(java, signal.SIGKILL)
+    assert own.process.wait(30) == 1
+    assert processes_of(own) == []
+    said = own.output.read_text().splitlines()[-1]
+    log = own.run_dir / "logs" / "torchserve.log"
+    assert said == f"TorchServe stopped by itself (signal SIGKILL); its log is {log}"
+    assert log.exists()
+
+
+def test_a_killed_launcher_takes_all_along(tmp_path: Path) -> None:
+    own = with_model(tmp_path, GOOD).start()
+    own.process.kill()
+    own.process.wait()
+    wait_for(lambda: processes_of(own) == [], 30)
+    own.start().stop()  # what it left behind is in nobody's way
+
+
+def test_a_port_in_use_is_named(service: Service, tmp_path: Path) -> None:
+    port = service.environ["CAPTIONIZE_PORT"]
+    again = Service(tmp_path / "run", {"CAPTIONIZE_PORT": port})
+    again.launch()
+    assert again.first_line() == (
+        f"Port {port} is in use. Stop what uses it, or set CAPTIONIZE_PORT to another.\n"
+    )
+    assert again.process.wait(10) == 1
+
+
+def test_a_model_that_cannot_start_is_given_up(tmp_path: Path) -> None:
+    own = with_model(tmp_path, BROKEN)
+    own.launch()
+    assert own.first_line().startswith(
+        "The model's worker crashed 3 times while starting: OSError: no weights (see "
+    )
+    assert own.process.wait(30) == 1
+    assert processes_of(own) == []

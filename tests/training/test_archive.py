@@ -1,0 +1,171 @@
+"""Export, evaluation and archives of a trained model."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.training.drawn import TEST, write_captions
+from training import archive, checkpoint, evaluate, export, metrics, train
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_export_writes_the_vocabulary_beside_the_module(run: Path, tmp_path: Path) -> None:
+    output = tmp_path / "new" / "captioner.pt"
+    assert export.main(["--checkpoint", str(run / "best.pt"), "--output", str(output)]) == 0
+    assert sorted(path.name for path in output.parent.iterdir()) == ["captioner.pt", "vocab.json"]
+    assert (output.parent / "vocab.json").read_bytes() == (run / "vocab.json").read_bytes()
+
+
+def test_a_refused_export_leaves_nothing(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def differ(*_: Any) -> None:
+        raise export.ExportError("They differ.")
+
+    monkeypatch.setattr(export, "check_parity", differ)
+    output = tmp_path / "captioner.pt"
+    assert export.main(["--checkpoint", str(run / "best.pt"), "--output", str(output)]) == 1
+    assert caplog.messages[-1] == "error: They differ."
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_export_without_a_checkpoint(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert export.main(["--checkpoint", str(tmp_path / "best.pt")]) == 1
+    assert caplog.messages[-1].endswith("best.pt. Train one with: python -m training.train")
+
+
+def test_scores_of_the_dev_split(scores: Path) -> None:
+    report = json.loads(scores.read_text())
+    assert (report["split"], report["pictures"], report["beam_size"]) == ("dev", 24, 3)
+    for name in ("bleu_1", "bleu_4", "meteor", "rouge_l"):
+        assert 0.9 < report[name] <= 1
+    assert report["cider"] > 9
+
+
+def test_evaluation_prints_json_alone(
+    exported: Path,
+    drawn_data: Path,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(metrics, "ALL", ("bleu",))
+    monkeypatch.setattr(metrics.CocoScorer.__call__, "__defaults__", (("bleu",),))
+    captions = tmp_path / "captions.json"
+    words = ["--data", drawn_data, "--model", exported, "--split", "test", "--captions", captions]
+    assert evaluate.main([*map(str, words), "--beam-size", "2"]) == 0
+    report = json.loads(capfd.readouterr().out)
+    assert (report["split"], report["pictures"], report["beam_size"]) == ("test", 12, 2)
+    assert report["bleu_4"] > 0.9
+    assert set(json.loads(captions.read_text())) == {d.name for d in TEST}
+
+
+def test_evaluation_leaves_out_what_cannot_be_read(
+    exported: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "bad.png").write_text("no picture")
+    data = write_captions(tmp_path / "own.csv", [("bad.png", "a dog")])
+    (tmp_path / "Flickr_8k.devImages.txt").write_text("bad.png")
+    assert evaluate.main(["--data", str(data), "--model", str(exported)]) == 1
+    assert "unreadable picture 'bad.png'" in caplog.text
+    assert "There is no readable picture in this split" in caplog.messages[-1]
+    assert evaluate.main(["--data", str(data), "--model", str(exported), "--strict"]) == 1
+    assert "or run without --strict" in caplog.messages[-1]
+
+
+def test_the_archive_holds_what_serving_needs(mar: Path, exported: Path) -> None:
+    with zipfile.ZipFile(mar) as file:
+        names = set(file.namelist())
+        manifest = json.loads(file.read("MAR-INF/MANIFEST.json"))
+        card = json.loads(file.read("model_card.json"))
+        config = yaml.safe_load(file.read("model-config.yaml"))
+        assert file.read("captioner.pt") == exported.read_bytes()
+        assert file.read("vocab.json") == exported.with_name("vocab.json").read_bytes()
+        for source in (ROOT / "handler").glob("*.py"):
+            assert file.read(f"handler/{source.name}") == source.read_bytes()
+    assert not [name for name in names if name.startswith("extra")]
+    assert manifest["model"] == {
+        **{"modelName": "drawings", "modelVersion": "2.5"},
+        **{"serializedFile": "captioner.pt", "handler": "caption_handler.py"},
+        "configFile": "model-config.yaml",
+    }
+    assert "captioner" in config
+    assert set(card) == {
+        *("name", "version", "description", "encoder", "encoder_weights", "decoder"),
+        *("parameters", "vocabulary_size", "image_size", "training_data", "pictures", "command"),
+        *("epochs", "training_seconds", "date", "scores", "limits", "licence", "configuration"),
+    }
+
+
+def test_the_card_says_what_was_done(mar: Path, scores: Path, run: Path) -> None:
+    with zipfile.ZipFile(mar) as file:
+        card = json.loads(file.read("model_card.json"))
+    assert (card["name"], card["version"], card["training_data"]) == ("drawings", "2.5", "drawings")
+    assert (card["encoder"], card["decoder"]) == ("efficientnet_lite0", "attention")
+    assert "Apache-2.0" in card["encoder_weights"]
+    assert card["scores"] == json.loads(scores.read_text())
+    assert card["configuration"] == json.loads((run / "config.json").read_text())
+    assert (card["vocabulary_size"], card["image_size"]) == (14, 64)
+    assert card["pictures"] == {"train": 72, "dev": 24, "test": 12}
+    assert 1 <= card["epochs"] <= 12
+    parser = train.build_parser()
+    words = card["command"].split()[3:]
+    assert (
+        train.config_from_arguments(parser.parse_args(words))
+        == checkpoint.load(run / "best.pt").config
+    )
+
+
+def test_archiving_needs_an_exported_run(
+    run: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    output = tmp_path / "store" / "a.mar"
+    assert archive.main(["--run", str(tmp_path), "--output", str(output)]) == 1
+    assert "There is no checkpoint" in caplog.messages[-1]
+    (tmp_path / "best.pt").write_bytes((run / "best.pt").read_bytes())
+    assert archive.main(["--run", str(tmp_path), "--output", str(output)]) == 1
+    assert caplog.messages[-1].endswith("captioner.pt. Make it with: python -m training.export")
+    assert "the model card will have no scores" in caplog.text
+    assert not output.exists()
+
+
+def test_what_the_archiver_says_is_passed_on(
+    exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archive.sys, "executable", "/bin/false")
+    vocabulary = exported.with_name("vocab.json")
+    with pytest.raises(archive.ArchiveError, match="torch-model-archiver failed: no reason given"):
+        archive.archive(exported, vocabulary, {}, tmp_path / "a.mar", version="1.0")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_archive_replaces_the_one_before(
+    exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "handler"
+    shutil.copytree(archive.HANDLER, package)
+    (package / "__pycache__").mkdir(exist_ok=True)
+    (package / "__pycache__" / "decode.cpython-311.pyc").write_bytes(b"compiled")
+    monkeypatch.setattr(archive, "HANDLER", package)
+    others = tmp_path / "temporary" / "a" / "of another program.txt"
+    others.parent.mkdir(parents=True)
+    others.write_text("precious")
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
+    output = tmp_path / "with, comma and space" / "a.mar"
+    output.parent.mkdir()
+    output.write_text("the archive of yesterday")
+    vocabulary = exported.with_name("vocab.json")
+    archive.archive(exported, vocabulary, {"a": "é"}, output, version="3.0")
+    with zipfile.ZipFile(output) as file:
+        assert json.loads(file.read("model_card.json")) == {"a": "é"}
+        assert not [name for name in file.namelist() if "pyc" in name]
+    assert [path.name for path in output.parent.iterdir()] == ["a.mar"]
+    assert others.read_text() == "precious"
