@@ -14,6 +14,7 @@ from typing import TextIO
 
 from handler.options import MAX_BEAM_SIZE, MAX_LENGTH
 from training.checkpoint import CheckpointError
+from training.cli import DeviceError, choose_device, whole_number
 from training.inference import ModelError, Result, inference, load_model
 from training.progress import progress, set_up_logging
 
@@ -112,9 +113,18 @@ def build_parser() -> argparse.ArgumentParser:
         "--existing", choices=EXISTING, default="skip", help="what to do with sidecars that exist"
     )
     parser.add_argument("--output", type=Path, help="file to write (default: standard output)")
-    parser.add_argument("--beam-size", type=int, default=3, help=f"1 to {MAX_BEAM_SIZE}")
-    parser.add_argument("--num-captions", type=int, default=1, help="1 to --beam-size")
-    parser.add_argument("--max-length", type=int, default=20, help=f"words, 1 to {MAX_LENGTH}")
+    parser.add_argument(
+        "--beam-size", type=whole_number(1, MAX_BEAM_SIZE), default=3, help=f"1 to {MAX_BEAM_SIZE}"
+    )
+    parser.add_argument(
+        "--num-captions", type=whole_number(1, MAX_BEAM_SIZE), default=1, help="1 to --beam-size"
+    )
+    parser.add_argument(
+        "--max-length",
+        type=whole_number(1, MAX_LENGTH),
+        default=20,
+        help=f"words, 1 to {MAX_LENGTH}",
+    )
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N (default: cpu)")
     return parser
 
@@ -124,9 +134,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = build_parser()
     arguments = parser.parse_args(argv)
     set_up_logging()
-    _check_range(parser, "--beam-size", arguments.beam_size, MAX_BEAM_SIZE)
-    _check_range(parser, "--num-captions", arguments.num_captions, arguments.beam_size)
-    _check_range(parser, "--max-length", arguments.max_length, MAX_LENGTH)
+    if arguments.num_captions > arguments.beam_size:
+        parser.error(
+            f"--num-captions can be at most --beam-size, but {arguments.num_captions} is more "
+            f"than {arguments.beam_size}."
+        )
     pictures = find_pictures(arguments.paths)
     if not pictures:
         logger.error("error: there is no picture to caption in %s", *arguments.paths[:1])
@@ -137,8 +149,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             logger.info("Every picture has its captions already.")
             return 0
     try:
-        model = load_model(arguments.model, device=arguments.device)
-    except (ModelError, CheckpointError) as error:
+        model = load_model(arguments.model, device=choose_device(arguments.device))
+    except (DeviceError, ModelError, CheckpointError) as error:
         logger.error("error: %s", error)
         return 1
     failed: list[Path] = []
@@ -168,11 +180,6 @@ def _report(results: Iterable[Result], failed: list[Path]) -> Iterable[Result]:
             logger.error("%s: %s", result.path, result.error)
             failed.append(result.path)
         yield result
-
-
-def _check_range(parser: argparse.ArgumentParser, flag: str, value: int, high: int) -> None:
-    if not 1 <= value <= high:
-        parser.error(f"{flag} must be between 1 and {high}, but is {value}.")
 
 
 if __name__ == "__main__":

@@ -148,7 +148,13 @@ def sentence_log_probs(captioner: Captioner, features: Tensor, drawn: Tensor) ->
     drawn = drawn[:, :, :longest]
     kept = drawn != PAD
     hidden = captioner.decoder(features, shift_right(drawn))[kept]
-    logits = captioner.decoder.logits(hidden).float() + captioner.forbidden
+    # The first word was drawn without <EOS> among the choices: the same price is paid here.
+    first = torch.zeros_like(kept)
+    first[:, :, 0] = True
+    forbidden = torch.where(
+        first[kept].unsqueeze(1), captioner.forbidden_first, captioner.forbidden
+    )
+    logits = captioner.decoder.logits(hidden).float() + forbidden
     chosen = logits.log_softmax(-1).gather(1, drawn[kept].unsqueeze(1)).squeeze(1)
     return torch.zeros(drawn.shape, device=drawn.device).masked_scatter(kept, chosen).sum(-1)
 

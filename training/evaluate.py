@@ -14,7 +14,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from handler.options import MAX_BEAM_SIZE, MAX_LENGTH
 from training.checkpoint import CheckpointError
+from training.cli import DeviceError, choose_device, whole_number
 from training.config import TrainConfig
 from training.data import SPLITS, DataError, Example, Problems, read_splits
 from training.inference import Model, ModelError, inference, load_model
@@ -66,8 +68,12 @@ def build_parser() -> argparse.ArgumentParser:
         help="archive, exported captioner.pt or checkpoint (default: the shipped archive)",
     )
     parser.add_argument("--split", choices=SPLITS, default="dev")
-    parser.add_argument("--beam-size", type=int, default=TrainConfig.beam_size)
-    parser.add_argument("--max-length", type=int, default=TrainConfig.max_length)
+    parser.add_argument(
+        "--beam-size", type=whole_number(1, MAX_BEAM_SIZE), default=TrainConfig.beam_size
+    )
+    parser.add_argument(
+        "--max-length", type=whole_number(1, MAX_LENGTH), default=TrainConfig.max_length
+    )
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N (default: cpu)")
     parser.add_argument("--output", type=Path, help="also write the scores to this JSON file")
     parser.add_argument("--captions", type=Path, help="write the captions to this JSON file")
@@ -81,7 +87,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     set_up_logging()
     try:
         splits = read_splits(arguments.data, images=arguments.images, strict=arguments.strict)
-        model = load_model(arguments.model, device=arguments.device)
+        model = load_model(arguments.model, device=choose_device(arguments.device))
         scores, captions = evaluate(
             model,
             splits[arguments.split],
@@ -89,7 +95,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             max_length=arguments.max_length,
             strict=arguments.strict,
         )
-    except (DataError, ModelError, CheckpointError) as error:
+    except (DataError, DeviceError, ModelError, CheckpointError) as error:
         logger.error("error: %s", error)
         return 1
     report: dict[str, Any] = {

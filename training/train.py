@@ -13,6 +13,7 @@ import torch
 from training import archive, evaluate, export
 from training.archive import DEFAULT_DATA_NAME
 from training.checkpoint import CheckpointError
+from training.cli import DeviceError, choose_device
 from training.config import add_config_arguments, config_from_arguments
 from training.data import DataError, read_splits
 from training.encoders import EncoderError
@@ -77,7 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             strict=arguments.strict,
         )
         position = trainer.fit(resume=arguments.resume)
-    except (DataError, EncoderError, CheckpointError, TrainingError) as error:
+    except (DataError, DeviceError, EncoderError, CheckpointError, TrainingError) as error:
         logger.error("error: %s", error)
         return 1
     logger.info(
@@ -103,19 +104,6 @@ def package(arguments: argparse.Namespace) -> int:
         or evaluate.main([*data, *model])
         or archive.main(["--run", str(run), *name])
     )
-
-
-def choose_device(name: str | None) -> torch.device:
-    """The named device, or a GPU where there is one; raises ``TrainingError`` if it is missing."""
-    if name is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise TrainingError(f"--device must be cpu, cuda or cuda:N, but is {name!r}.") from error
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise TrainingError(f"--device {name} was asked for, but torch sees no GPU.")
-    return device
 
 
 if __name__ == "__main__":

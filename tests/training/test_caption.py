@@ -102,9 +102,12 @@ def test_no_model(pictures: list[Path], caplog: pytest.LogCaptureFixture) -> Non
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--beam-size", "9"], "--beam-size must be between 1 and 8, but is 9."),
-        (["--num-captions", "4"], "--num-captions must be between 1 and 3, but is 4."),
-        (["--max-length", "0"], "--max-length must be between 1 and 50, but is 0."),
+        (["--beam-size", "9"], "must be a whole number between 1 and 8, but is 9."),
+        (
+            ["--num-captions", "4"],
+            "--num-captions can be at most --beam-size, but 4 is more than 3.",
+        ),
+        (["--max-length", "0"], "must be a whole number between 1 and 50, but is 0."),
     ],
 )
 def test_options_out_of_range(

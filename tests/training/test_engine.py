@@ -160,6 +160,7 @@ def test_sentence_scores_can_be_learnt_from(captioner: Captioner, features: Tens
     scores = sentence_log_probs(captioner, features, drawn)
     logits = captioner.decoder.logits(captioner.decoder(features, shift_right(drawn)))
     logits = logits + captioner.forbidden
+    logits[:, :, 0, EOS] = -torch.inf  # no sentence is empty
     taken = logits.log_softmax(-1).gather(-1, drawn.unsqueeze(-1)).squeeze(-1)
     assert torch.allclose(scores, taken.masked_fill(drawn == PAD, 0).sum(-1), atol=1e-5)
     scores.sum().backward()

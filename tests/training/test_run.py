@@ -12,6 +12,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from handler.text import read_vocabulary
 from tests.training.drawn import DEV, TAUGHT
 from training import checkpoint, train
+from training.cli import DeviceError, choose_device
 from training.config import TrainConfig
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -86,6 +87,6 @@ def test_what_cannot_be_trained_is_one_line(
 
 def test_a_gpu_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(train.TrainingError, match="--device cuda was asked for, but torch sees no"):
-        train.choose_device("cuda")
-    assert train.choose_device(None).type == "cpu"
+    with pytest.raises(DeviceError, match="--device cuda was asked for, but torch sees 0 GPUs"):
+        choose_device("cuda")
+    assert choose_device(None).type == "cpu"
