@@ -178,8 +178,10 @@ class TorchServe:
             return Refused(worded[1], code=status, type=worded[0])
         if status == 413:
             return too_large(self._settings.max_upload_bytes)
-        # 404 is a model that is not loaded yet: TorchServe answers while it still loads.
-        if status in (404, 503):
+        # 404 is a model that is not loaded yet: TorchServe answers while it still loads. A worker
+        # that died is started again at once.
+        died = status == 500 and str(_members(response).get("message")).startswith("Worker died")
+        if status in (404, 503) or died:
             return NotReady("No worker is free to caption just now. Try again in a few seconds.")
         log.error("TorchServe answered %d: %.500s", status, response.text)
         return _failed()

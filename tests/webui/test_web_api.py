@@ -163,10 +163,20 @@ def test_no_worker_or_a_full_queue_is_503_with_retry_after(
     assert "secret" not in response.text
 
 
+def test_a_worker_that_dies_is_503_because_another_one_starts(
+    client: FlaskClient, torchserve: FakeTorchServe
+) -> None:
+    died = {"code": 500, "type": "InternalServerException", "message": "Worker died."}
+    torchserve.reply(500, died)
+    response = post(client)
+    check(response, 503, "Busy", "Try again in a few seconds")
+    assert response.headers["Retry-After"] == "3"
+
+
 @pytest.mark.parametrize(
     ("status", "body"),
     [
-        (500, {"code": 500, "type": "InternalServerException", "message": "Worker died. /secret"}),
+        (500, {"code": 500, "type": "InternalServerException", "message": "secret"}),
         (507, {"code": 507, "type": "OutOfMemory", "message": "CUDA secret"}),
         (400, {"code": 400, "type": "BadRequestException", "message": "secret"}),
         (415, b"secret text"),
