@@ -114,7 +114,6 @@ class TrainConfig:
 
 
 # 'original': the hyper-parameters of the design that this project started from, to the letter.
-# 'quick': a usable model of one's own pictures on two cores.
 PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
     "original": {
