@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -94,39 +95,65 @@ def _run_archiver(stage: Path, name: str, version: str) -> Path:
     return made
 
 
+def archive_run(run: Path, output: Path, *, version: str, data_name: str) -> None:
+    """Pack an exported run, with a card made from its checkpoint and its scores."""
+    card = build_card(
+        checkpoint.load(run / "best.pt"),
+        name=output.stem,
+        version=version,
+        data_name=data_name,
+        scores=_read_scores(run / "scores.json"),
+    )
+    archive(run / "captioner.pt", run / "vocab.json", card, output, version=version)
+
+
+def repack(packed: Path, output: Path) -> None:
+    """Pack the model of an archive again, with the handler as it is now.
+
+    Raises:
+        ArchiveError: the file is not an archive of this project.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        try:
+            with zipfile.ZipFile(packed) as file:
+                file.extractall(folder, ["captioner.pt", "vocab.json", "model_card.json"])
+        except (OSError, KeyError, zipfile.BadZipFile) as error:
+            raise ArchiveError(f"{packed} is not an archive of this project: {error}") from error
+        card = json.loads((folder / "model_card.json").read_text(encoding="utf-8"))
+        model, vocabulary = folder / "captioner.pt", folder / "vocab.json"
+        archive(model, vocabulary, card, output, version=card["version"])
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m training.archive", description=__doc__)
-    parser.add_argument("--run", type=Path, required=True, help="folder of the exported run")
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--run", type=Path, help="folder of the exported run")
+    source.add_argument(
+        "--repack",
+        type=Path,
+        metavar="MAR",
+        help="archive to pack again with the handler as it is now",
+    )
     parser.add_argument("--output", type=Path, default=Path("model_store/captioner.mar"))
-    parser.add_argument("--version", default="1.0", help="model version (default: 1.0)")
+    parser.add_argument("--version", default="1.0", help="of a run's model (default: 1.0)")
     parser.add_argument(
         "--data-name", default=DEFAULT_DATA_NAME, help="what the data is, for the model card"
     )
     arguments = parser.parse_args(argv)
     set_up_logging()
-    run: Path = arguments.run
+    output: Path = arguments.output
     try:
-        trained = checkpoint.load(run / "best.pt")
-        card = build_card(
-            trained,
-            name=arguments.output.stem,
-            version=arguments.version,
-            data_name=arguments.data_name,
-            scores=_read_scores(run / "scores.json"),
-        )
-        archive(
-            run / "captioner.pt",
-            run / "vocab.json",
-            card,
-            arguments.output,
-            version=arguments.version,
-        )
+        if arguments.repack:
+            repack(arguments.repack, output)
+        else:
+            version, data_name = arguments.version, arguments.data_name
+            archive_run(arguments.run, output, version=version, data_name=data_name)
     except (ArchiveError, CheckpointError) as error:
         logger.error("error: %s", error)
         return 1
-    size = arguments.output.stat().st_size / 1e6
-    logger.info("Wrote %s (%.1f MB).", arguments.output, size)
+    logger.info("Wrote %s (%.1f MB).", output, output.stat().st_size / 1e6)
     return 0
 
 

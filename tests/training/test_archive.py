@@ -169,3 +169,41 @@ def test_an_archive_replaces_the_one_before(
         assert not [name for name in file.namelist() if "pyc" in name]
     assert [path.name for path in output.parent.iterdir()] == ["a.mar"]
     assert others.read_text() == "precious"
+
+
+def contents(path: Path) -> dict[str, bytes]:
+    with zipfile.ZipFile(path) as file:
+        return {name: file.read(name) for name in file.namelist() if "MAR-INF" not in name}
+
+
+def test_repacking_changes_the_handler_alone(
+    mar: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changed = tmp_path / "handler"
+    shutil.copytree(archive.HANDLER, changed, ignore=shutil.ignore_patterns("__pycache__"))
+    (changed / "text.py").write_text("# another handler\n")
+    monkeypatch.setattr(archive, "HANDLER", changed)
+    output = tmp_path / mar.name
+    assert archive.main(["--repack", str(mar), "--output", str(output)]) == 0
+    before, after = contents(mar), contents(output)
+    assert {name for name in before | after if before.get(name) != after.get(name)} == {
+        "handler/text.py"
+    }
+
+
+def test_only_an_archive_can_be_repacked(
+    exported: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    output = tmp_path / "new.mar"
+    assert archive.main(["--repack", str(exported), "--output", str(output)]) == 1
+    assert "captioner.pt is not an archive of this project" in caplog.messages[-1]
+    assert not output.exists()
+
+
+def test_the_shipped_archive_holds_the_handler_of_this_repository() -> None:
+    shipped = contents(ROOT / "model_store" / "captioner.mar")
+    files = {f"handler/{path.name}": path for path in archive.HANDLER.glob("*.*")}
+    assert {name for name in shipped if name.startswith("handler/")} == set(files)
+    stale = [name for name, path in files.items() if shipped[name] != path.read_bytes()]
+    advice = "python -m training.archive --repack model_store/captioner.mar"
+    assert stale == [], f"pack it again: {advice}"
