@@ -67,7 +67,6 @@ class Problems:
         if self.strict:
             raise DataError(f"{text} Mend the data, or run without --strict to leave these out.")
         logger.warning("%s Left out; --strict makes this an error.", text)
-        self.found.clear()
 
 
 def read_splits(
@@ -304,7 +303,6 @@ def get_loader(
     batch_size: int = 64,
     shuffle: bool = False,
     augment: bool = False,
-    workers: int = 0,
     max_tokens: int = 30,
 ) -> tuple[DataLoader[Any], CaptionDataset]:
     """A loader of ``Batch``es over ``examples``, and its data set.
@@ -312,7 +310,6 @@ def get_loader(
     Args:
         shuffle: draw a new order every epoch; the loader's ``generator`` decides it.
         augment: take a random view of each picture (mirrored or not).
-        workers: loading processes; 0 loads in this one, which is best with cached features.
     """
     dataset = CaptionDataset(
         examples,
@@ -327,9 +324,7 @@ def get_loader(
         batch_size=batch_size,
         shuffle=shuffle,
         generator=torch.Generator(),
-        num_workers=workers,
         collate_fn=collate,
         pin_memory=torch.cuda.is_available(),
-        persistent_workers=workers > 0,
     )
     return loader, dataset

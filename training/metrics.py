@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -60,23 +58,21 @@ def tokenise_ptb(captions: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
 def _score(
     metric: str, references: dict[str, list[str]], candidates: dict[str, list[str]]
 ) -> dict[str, float]:
-    # The scorers print to standard output, which belongs to results alone.
-    with contextlib.redirect_stdout(io.StringIO()):
-        if metric == "bleu":
-            from pycocoevalcap.bleu.bleu import Bleu
+    if metric == "bleu":
+        from pycocoevalcap.bleu.bleu import Bleu
 
-            values, _ = Bleu(4).compute_score(references, candidates, verbose=0)
-            return {f"bleu_{n}": float(value) for n, value in enumerate(values, start=1)}
-        if metric == "meteor":
-            return {"meteor": _meteor(references, candidates)}
-        if metric == "rouge_l":
-            from pycocoevalcap.rouge.rouge import Rouge
+        values, _ = Bleu(4).compute_score(references, candidates, verbose=0)
+        return {f"bleu_{n}": float(value) for n, value in enumerate(values, start=1)}
+    if metric == "meteor":
+        return {"meteor": _meteor(references, candidates)}
+    if metric == "rouge_l":
+        from pycocoevalcap.rouge.rouge import Rouge
 
-            return {"rouge_l": float(Rouge().compute_score(references, candidates)[0])}
-        if metric == "cider":
-            from pycocoevalcap.cider.cider import Cider
+        return {"rouge_l": float(Rouge().compute_score(references, candidates)[0])}
+    if metric == "cider":
+        from pycocoevalcap.cider.cider import Cider
 
-            return {"cider": float(Cider().compute_score(references, candidates)[0])}
+        return {"cider": float(Cider().compute_score(references, candidates)[0])}
     raise ValueError(f"Unknown metric {metric!r}; there are {', '.join(ALL)}.")
 
 
