@@ -23,6 +23,7 @@ def build_answer(
             beams.tokens[index, rank].tolist(),
             beams.log_probs[index, rank].tolist(),
             beams.attention[index, rank].tolist(),
+            float(beams.confidence[index, rank]),
             captioner,
         )
         for rank in range(job.options.num_captions)
@@ -38,15 +39,14 @@ def build_answer(
 
 
 def _caption(
-    tokens: list[int], log_probs: list[float], attention: list[list[float]], captioner: Captioner
+    tokens: list[int],
+    log_probs: list[float],
+    attention: list[list[float]],
+    confidence: float,
+    captioner: Captioner,
 ) -> dict[str, Any]:
-    """Describe one hypothesis: T tokens, their log-probabilities and, if any, their attention.
-
-    Its confidence, 0 to 1, is the geometric mean of its tokens' probabilities. The end of the
-    sentence is one of them: to be sure where to stop is part of being sure.
-    """
+    """Describe one hypothesis: T tokens, their log-probabilities and, if any, their attention."""
     length = sum(token != PAD for token in tokens)
-    log_probability = math.fsum(log_probs[:length])
     words = [
         {
             "word": captioner.vocabulary[token],
@@ -58,8 +58,8 @@ def _caption(
     ]
     return {
         "caption": detokenise([word["word"] for word in words]),
-        "log_probability": round(log_probability, _DIGITS),
-        "confidence": _probability(log_probability / max(length, 1)),
+        "log_probability": round(math.fsum(log_probs[:length]), _DIGITS),
+        "confidence": round(confidence, _DIGITS),
         "words": words,
     }
 

@@ -16,6 +16,7 @@ class Beams(NamedTuple):
     tokens: torch.Tensor  # (B, K, T) int64, <EOS> included, padded with <PAD>
     log_probs: torch.Tensor  # (B, K, T) float32, of each token, natural logarithm
     attention: torch.Tensor  # (B, K, T, G) float32, or (B, K, 0, G) where it was not asked for
+    confidence: torch.Tensor  # (B, K) float32, 0 to 1; the model card says what it means
 
 
 class Captioner:

@@ -16,6 +16,7 @@ from handler.options import MAX_BEAM_SIZE, MAX_LENGTH
 from training.checkpoint import CheckpointError
 from training.cli import DeviceError, choose_device, whole_number
 from training.inference import ModelError, Result, inference, load_model
+from training.memory import keep_memory
 from training.progress import progress, set_up_logging
 
 logger = logging.getLogger(__name__)
@@ -134,6 +135,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = build_parser()
     arguments = parser.parse_args(argv)
     set_up_logging()
+    keep_memory()
     if arguments.num_captions > arguments.beam_size:
         parser.error(
             f"--num-captions can be at most --beam-size, but {arguments.num_captions} is more "

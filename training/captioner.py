@@ -9,12 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from handler.text import EOS, PAD, SOS, UNK
+from training.calibration import Calibration
 from training.decoders import Decoder
 from training.encoders import Encoder
 
 
 class Captioner(nn.Module):
-    """An encoder, a decoder and batched beam search.
+    """An encoder, a decoder, batched beam search and the confidence of what it found.
 
     Args:
         length_penalty: hypotheses are ranked by the sum of their log-probabilities divided by
@@ -45,6 +46,7 @@ class Captioner(nn.Module):
         self.grid_rows = encoder.grid_rows
         self.grid_columns = encoder.grid_columns
         self.vocab_size = decoder.vocab_size
+        self.calibration = Calibration(self.vocab_size, encoder.channels)
         self.register_buffer("forbidden", _mask(self.vocab_size, [PAD, SOS, UNK]))
         self.register_buffer("forbidden_first", _mask(self.vocab_size, [PAD, SOS, UNK, EOS]))
         everything_but_eos = [i for i in range(self.vocab_size) if i != EOS]
@@ -58,7 +60,7 @@ class Captioner(nn.Module):
 
     def forward(
         self, images: Tensor, beam_size: int, max_length: int, with_attention: bool
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Caption uint8 RGB pictures ``[B, 3, S, S]``.
 
         Args:
@@ -69,18 +71,25 @@ class Captioner(nn.Module):
         Returns:
             tokens ``[B, K, T]`` with ``T = max_length + 1``, best first, closed by ``<EOS>``
             and filled with ``<PAD>``; their natural log-probabilities ``[B, K, T]``; attention
-            ``[B, K, T, G]``, or ``[B, K, 0, G]`` when it was not asked for.
+            ``[B, K, T, G]``, or ``[B, K, 0, G]`` when it was not asked for; the confidence of each
+            sentence ``[B, K]`` (see ``Calibration``).
         """
-        return self.generate(self.encoder(images), beam_size, max_length, with_attention)
+        features = self.encoder(images)
+        tokens, log_probs, attention = self.generate(
+            features, beam_size, max_length, with_attention
+        )
+        return tokens, log_probs, attention, self.calibration(features, tokens, log_probs)
 
     @torch.jit.export
     def generate(
         self, features: Tensor, beam_size: int, max_length: int, with_attention: bool
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Beam search over encoder features ``[B, G, D]``; see ``forward`` for the rest.
+        """Beam search over encoder features ``[B, G, D]``, without confidence; see ``forward``.
 
         A finished hypothesis keeps its place among the beams while its normalised score is good
-        enough. The last step admits ``<EOS>`` alone, so every sentence is closed at its price.
+        enough. The last step admits ``<EOS>`` alone, so every sentence is closed at its price. No
+        sentence says a word twice in a row, or the same three words twice (Paulus et al., ICLR
+        2018).
         """
         B, G, K, T = features.shape[0], features.shape[1], beam_size, max_length + 1
         device = features.device
@@ -97,7 +106,7 @@ class Captioner(nn.Module):
 
         for t in range(T):
             logits, state, looked = self.decoder.step(last, memory, state)
-            step_probs = self.log_probs(logits, t, T)  # (B, K, V)
+            step_probs = _without_repeats(self.log_probs(logits, t, T), tokens, t)  # (B, K, V)
             # A finished sentence continues in one way: with padding, at no cost.
             step_probs = step_probs.masked_fill(finished.unsqueeze(-1), float("-inf"))
             step_probs[:, :, self.pad] = step_probs[:, :, self.pad].masked_fill(finished, 0.0)
@@ -141,6 +150,22 @@ class Captioner(nn.Module):
 def _reorder(x: Tensor, parent: Tensor) -> Tensor:
     """Rows of ``x`` ``[B, K, N]`` in the order of ``parent`` ``[B, K]``."""
     return x.gather(1, parent.unsqueeze(-1).expand(-1, -1, x.shape[2]))
+
+
+def _without_repeats(log_probs: Tensor, tokens: Tensor, t: int) -> Tensor:
+    """``log_probs`` ``[B, K, V]`` of step ``t`` without the words that would repeat a word at once
+    or three words of the sentence so far, ``tokens`` ``[B, K, T]``."""
+    if t > 0:
+        last = tokens[:, :, t - 1 : t]  # (B, K, 1)
+        log_probs = log_probs.scatter(2, last, float("-inf"))
+        if t > 2:
+            again = tokens[:, :, : t - 2] == tokens[:, :, t - 2 : t - 1]
+            again = again & (tokens[:, :, 1 : t - 1] == last)  # (B, K, t - 2)
+            banned = torch.zeros_like(again, dtype=log_probs.dtype).masked_fill(
+                again, float("-inf")
+            )
+            log_probs = log_probs.scatter_add(2, tokens[:, :, 2:t], banned)
+    return log_probs
 
 
 def _mask(size: int, indices: list[int]) -> Tensor:

@@ -16,6 +16,7 @@ LIMITS = [
     "It repeats the habits and biases of the people who wrote its training captions, for instance "
     "in guessing gender or age. Have a person check what matters.",
 ]
+UNCALIBRATED = "the geometric mean of the probabilities of a caption's words and of its end"
 
 
 def build_card(
@@ -52,6 +53,7 @@ def build_card(
         "training_seconds": round(position["seconds"]),
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "scores": scores,
+        "confidence": trained.training.get("calibration", {"meaning": UNCALIBRATED}),
         "limits": LIMITS,
         "licence": "Apache-2.0; the training pictures and captions are not included",
         "configuration": dataclasses.asdict(config),

@@ -13,10 +13,12 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 from handler.errors import PictureError
 from handler.text import PAD
+from training import parallel
+from training.augment import Augmentation
 from training.features import FeatureStore, read_picture
 from training.vocabulary import Vocabulary
 
@@ -236,13 +238,13 @@ class CaptionDataset(Dataset[Item]):
         features: FeatureStore | None = None,
         image_size: int = 224,
         max_tokens: int = 30,
-        augment: bool = False,
+        augmentation: Augmentation | None = None,
     ) -> None:
         self.examples = list(examples)
         self.vocabulary = vocabulary
         self.features = features
         self.image_size = image_size
-        self.augment = augment
+        self.augmentation = augmentation
         self.tokens = [
             [vocabulary.encode(caption, max_tokens) for caption in example.captions]
             for example in self.examples
@@ -257,12 +259,11 @@ class CaptionDataset(Dataset[Item]):
     def _picture(self, index: int) -> Tensor:
         example = self.examples[index]
         if self.features is not None:
-            view = int(torch.randint(self.features.views, ())) if self.augment else 0
+            random = self.augmentation is not None
+            view = int(torch.randint(self.features.views, ())) if random else 0
             return self.features.get(example.name, view)
         pixels = read_picture(example.path, self.image_size)
-        if self.augment and torch.rand(()) < 0.5:
-            pixels = pixels.flip(-1)
-        return pixels
+        return pixels if self.augmentation is None else self.augmentation(pixels)
 
 
 def drop_unreadable(
@@ -302,14 +303,18 @@ def get_loader(
     image_size: int = 224,
     batch_size: int = 64,
     shuffle: bool = False,
-    augment: bool = False,
+    augmentation: Augmentation | None = None,
     max_tokens: int = 30,
+    workers: int = 0,
 ) -> tuple[DataLoader[Any], CaptionDataset]:
     """A loader of ``Batch``es over ``examples``, and its data set.
 
     Args:
-        shuffle: draw a new order every epoch; the loader's ``generator`` decides it.
-        augment: take a random view of each picture (mirrored or not).
+        batch_size: pictures in a batch; of several processes, each takes an equal part of it.
+        shuffle: draw a new order every epoch, which the sampler's ``set_epoch`` decides, and
+            divide the pictures among the processes that train.
+        augmentation: how pictures vary; None takes them, or their first view, as they are.
+        workers: processes that read pictures.
     """
     dataset = CaptionDataset(
         examples,
@@ -317,14 +322,19 @@ def get_loader(
         features=features,
         image_size=image_size,
         max_tokens=max_tokens,
-        augment=augment,
+        augmentation=augmentation,
     )
+    # In a single process too, so that any number of them sees the same batches.
+    sampler: DistributedSampler[Item] | None = None
+    if shuffle:
+        sampler = DistributedSampler(dataset, parallel.world_size(), parallel.rank())
     loader = DataLoader(
         dataset,
-        batch_size=batch_size,
-        shuffle=shuffle,
+        batch_size=batch_size // parallel.world_size() if shuffle else batch_size,
+        sampler=sampler,
         generator=torch.Generator(),
         collate_fn=collate,
+        num_workers=workers,
         pin_memory=torch.cuda.is_available(),
     )
     return loader, dataset

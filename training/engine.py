@@ -6,29 +6,70 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
 from handler.text import EOS, PAD, SOS
+from training import parallel
 from training.captioner import Captioner
 from training.data import Batch, CaptionDataset, Example
 from training.decoders import Decoder
 from training.optimisation import Optimisation, check_finite
 from training.progress import progress
-from training.reward import CiderReward
+from training.reward import Reward
 from training.vocabulary import Vocabulary
+
+
+class CrossEntropy(nn.Module):
+    """Cross-entropy under teacher forcing, as a module that can be replicated.
+
+    Args:
+        label_smoothing: share of the target that is spread over all words.
+    """
+
+    def __init__(self, captioner: Captioner, label_smoothing: float = 0.0) -> None:
+        super().__init__()
+        self.captioner = captioner
+        self.label_smoothing = label_smoothing
+
+    def forward(self, images: Tensor, captions: Tensor, sampling: float) -> Tensor:
+        """Summed loss of ``captions`` ``[B, C, T]``; see ``train_one_epoch`` for ``sampling``."""
+        features = features_of(self.captioner, images)
+        return cross_entropy(
+            self.captioner.decoder, features, captions, self.label_smoothing, sampling, "sum"
+        )
+
+
+class SelfCritical(nn.Module):
+    """The loss of self-critical training, as a module that can be replicated."""
+
+    def __init__(self, captioner: Captioner) -> None:
+        super().__init__()
+        self.captioner = captioner
+
+    def forward(
+        self, features: Tensor, drawn: Tensor, weights: Tensor, said: Tensor, mix: Tensor
+    ) -> Tensor:
+        """Minus the log-probabilities of ``drawn`` ``[B, N, T]``, each by its weight ``[B, N]``,
+        and ``mix`` times the summed cross-entropy of ``said`` ``[B, C, T]``."""
+        loss = -(weights * sentence_log_probs(self.captioner, features, drawn)).sum()
+        if mix > 0:
+            loss = loss + mix * cross_entropy(
+                self.captioner.decoder, features, said, reduction="sum"
+            )
+        return loss
 
 
 def train_one_epoch(
     captioner: Captioner,
+    objective: nn.Module,
     loader: DataLoader[Any],
     optimisation: Optimisation,
     *,
-    label_smoothing: float = 0.0,
     sampling: float = 0.0,
 ) -> Iterator[float]:
-    """Cross-entropy under teacher forcing; yields the loss of every step.
+    """Train on ``objective``, a ``CrossEntropy``; yields the mean loss per word of every step.
 
     Args:
         sampling: share of input words drawn from the model itself (scheduled sampling, Bengio et
@@ -38,42 +79,59 @@ def train_one_epoch(
     for batch in progress(loader, "train", len(loader)):
         batch = batch.to(optimisation.device)
         with optimisation.autocast():
-            features = features_of(captioner, batch.images)
-            loss = cross_entropy(
-                captioner.decoder, features, batch.captions, label_smoothing, sampling
-            )
-        yield optimisation.step(loss, captioner)
+            loss = objective(batch.images, batch.captions, sampling)
+        yield optimisation.step(loss * _share(batch.captions), captioner)
 
 
 def train_one_epoch_self_critical(
     captioner: Captioner,
+    objective: nn.Module,
     loader: DataLoader[Any],
     optimisation: Optimisation,
-    reward: CiderReward,
+    reward: Reward,
     *,
     samples: int,
     max_length: int,
+    mix: float = 0.0,
 ) -> Iterator[float]:
-    """Self-critical training; yields the mean reward of every step.
+    """Train on ``objective``, a ``SelfCritical``; yields the mean reward of every step.
 
     Source: Rennie et al., CVPR 2017, with the mean of a picture's other samples as the baseline
     (Luo, arXiv 2003.09971). Sentences are drawn without dropout, then scored in one parallel pass.
+
+    Args:
+        mix: weight of the cross-entropy of one of the picture's captions, drawn at random, beside
+            the reward (Wu et al., arXiv 1609.08144, equation 9).
     """
     for batch in progress(loader, "scst", len(loader)):
         batch = batch.to(optimisation.device)
         captioner.eval()
-        with torch.no_grad(), optimisation.autocast():
-            features = features_of(captioner, batch.images)
-            drawn = sample(captioner, features, samples, max_length)  # (B, N, T)
+        with optimisation.autocast():
+            features = features_of(captioner, batch.images)  # with gradient, if it is trained
+            drawn = sample(captioner, features.detach(), samples, max_length)  # (B, N, T)
         rewards = reward(drawn, batch.indices).to(optimisation.device)  # (B, N)
         others = (rewards.sum(1, keepdim=True) - rewards) / (samples - 1)
+        said = _one_of(batch.captions)
         captioner.train()
         with optimisation.autocast():
-            log_probs = sentence_log_probs(captioner, features, drawn)  # (B, N)
-        words = (drawn != PAD).sum()
-        loss = -((rewards - others) * log_probs).sum() / words
+            weights = (rewards - others) * _share(drawn)
+            loss = objective(features, drawn, weights, said, mix * _share(said))
         optimisation.step(loss, captioner)
-        yield float(rewards.mean())
+        mean = parallel.total(rewards.mean()) / parallel.world_size()
+        yield float(mean)
+
+
+def _share(words: Tensor) -> Tensor:
+    """What turns sums over this process's ``words`` into the mean over those of all processes,
+    once the processes' gradients are averaged."""
+    return parallel.world_size() / parallel.total((words != PAD).sum())
+
+
+def _one_of(captions: Tensor) -> Tensor:
+    """A random caption of each picture: ``[B, C, T]`` to ``[B, 1, T]``."""
+    written = (captions != PAD).any(-1).float()  # (B, C): pictures may have fewer than C
+    drawn = torch.multinomial(written, 1)  # (B, 1)
+    return captions.gather(1, drawn.unsqueeze(-1).expand(-1, -1, captions.shape[2]))
 
 
 def features_of(captioner: Captioner, images: Tensor) -> Tensor:
@@ -90,15 +148,18 @@ def cross_entropy(
     captions: Tensor,
     label_smoothing: float = 0.0,
     sampling: float = 0.0,
+    reduction: str = "mean",
 ) -> Tensor:
-    """Mean loss over the words of ``captions`` ``[B, C, T]``, ``<PAD>`` left out."""
+    """Mean or sum of the loss over the words of ``captions`` ``[B, C, T]``, ``<PAD>`` left out."""
     inputs = shift_right(captions)
     kept = captions != PAD
     if sampling:
         inputs = _mix_own_words(decoder, features, inputs, sampling)
     hidden = decoder(features, inputs)[kept]  # (words, E)
     logits = decoder.logits(hidden).float()
-    return F.cross_entropy(logits, captions[kept], label_smoothing=label_smoothing)
+    return F.cross_entropy(
+        logits, captions[kept], label_smoothing=label_smoothing, reduction=reduction
+    )
 
 
 def shift_right(captions: Tensor) -> Tensor:
@@ -117,6 +178,7 @@ def _mix_own_words(decoder: Decoder, features: Tensor, inputs: Tensor, share: fl
     return torch.where(replaced, own, inputs)
 
 
+@torch.no_grad()
 def sample(captioner: Captioner, features: Tensor, samples: int, max_length: int) -> Tensor:
     """Draw ``samples`` sentences for each picture: ids ``[B, N, max_length + 1]``."""
     B, T = features.shape[0], max_length + 1
@@ -127,7 +189,7 @@ def sample(captioner: Captioner, features: Tensor, samples: int, max_length: int
     for t in range(T):
         logits, state, _ = captioner.decoder.step(last, memory, state)
         probabilities = captioner.log_probs(logits, t, T).exp()
-        # Rows of the last step hold only the price of <EOS>; multinomial normalises them.
+        # Rows of the last step hold only the price of <EOS>; they need not sum to 1.
         last = _draw(probabilities).masked_fill(finished, PAD)
         drawn[:, :, t] = last
         finished |= last == EOS
@@ -137,9 +199,17 @@ def sample(captioner: Captioner, features: Tensor, samples: int, max_length: int
 
 
 def _draw(probabilities: Tensor) -> Tensor:
-    """Draw a word ``[...]`` from each row of ``[..., V]``."""
+    """Draw a word ``[...]`` from each row of ``[..., V]``, whose sum is not 0.
+
+    By inverting the distribution function: on a CPU, many times as fast as ``torch.multinomial``.
+    """
     check_finite("probability of a word", float(probabilities.sum()))
-    return torch.multinomial(probabilities.flatten(0, -2), 1).view(probabilities.shape[:-1])
+    below = probabilities.cumsum(-1)  # (..., V)
+    total = below[..., -1:].contiguous()
+    drawn = torch.rand_like(total) * total
+    words = torch.searchsorted(below, drawn, right=True).squeeze(-1)
+    # Where rounding took ``drawn`` up to the sum, the last word that can be drawn at all.
+    return words.minimum(torch.searchsorted(below, total).squeeze(-1))
 
 
 def sentence_log_probs(captioner: Captioner, features: Tensor, drawn: Tensor) -> Tensor:

@@ -1,7 +1,8 @@
 """Score a model on a split: ``python -m training.evaluate --data FOLDER``.
 
 Prints BLEU-1 to 4, METEOR, ROUGE-L and CIDEr as JSON: pycocoevalcap, its Penn Treebank tokeniser,
-all reference captions of every picture.
+all reference captions of every picture. Beside them: the share of content words that people
+confirm, how far the confidence is from it, and what the captions are like.
 """
 
 from __future__ import annotations
@@ -15,24 +16,28 @@ from pathlib import Path
 from typing import Any
 
 from handler.options import MAX_BEAM_SIZE, MAX_LENGTH
+from training.agreement import calibration_error, confirmed_share
 from training.checkpoint import CheckpointError
 from training.cli import DeviceError, choose_device, whole_number
 from training.config import TrainConfig
 from training.data import SPLITS, DataError, Example, Problems, read_splits
-from training.inference import Model, ModelError, inference, load_model
+from training.faults import count_faults
+from training.inference import Caption, Model, ModelError, inference, load_model
+from training.memory import keep_memory
 from training.metrics import CocoScorer
 from training.progress import progress, set_up_logging
+from training.vocabulary import tokenise
 
 logger = logging.getLogger(__name__)
 
 
 def evaluate(
     model: Model, examples: Sequence[Example], *, beam_size: int, max_length: int, strict: bool
-) -> tuple[dict[str, float], dict[str, str]]:
+) -> tuple[dict[str, Any], dict[str, str]]:
     """Caption the pictures of ``examples`` as they would be served, and score the captions.
 
     Returns:
-        the corpus scores by metric, as fractions, and the captions by picture name.
+        the scores by name (fractions, and counts of captions), and the captions by picture name.
     """
     results = inference(
         [example.path for example in examples],
@@ -40,20 +45,33 @@ def evaluate(
         beam_size=beam_size,
         max_length=max_length,
     )
-    captions: dict[str, str] = {}
+    found: dict[str, Caption] = {}
     problems = Problems(strict)
     shown = progress(results, "caption", len(examples))
     for example, result in zip(examples, shown, strict=True):
         if result.error:
             problems.add(f"unreadable picture {example.name!r} ({result.error})")
         else:
-            captions[example.name] = result.captions[0].text
+            found[example.name] = result.captions[0]
     problems.report("pictures")
-    scored = [example for example in examples if example.name in captions]
+    scored = [example for example in examples if example.name in found]
     if not scored:
         raise DataError("There is no readable picture in this split, so nothing can be scored.")
+    captions = {name: caption.text for name, caption in found.items()}
     scorer = CocoScorer({example.name: example.captions for example in scored})
-    return scorer(captions), captions
+    shares = [confirmed_share(captions[example.name], example.captions) for example in scored]
+    error = calibration_error([found[example.name].confidence for example in scored], shares)
+    scores = {
+        **scorer(captions),
+        "words_confirmed": sum(shares) / len(shares),
+        "calibration_error": error,
+    }
+    return {
+        **{name: round(value, 4) for name, value in scores.items()},
+        "faults": count_faults(captions.values(), max_length),
+        "distinct_captions": len(set(captions.values())),
+        "words_used": len({word for text in captions.values() for word in tokenise(text)}),
+    }, captions
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -85,6 +103,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     arguments = build_parser().parse_args(argv)
     set_up_logging()
+    keep_memory()
     try:
         splits = read_splits(arguments.data, images=arguments.images, strict=arguments.strict)
         model = load_model(arguments.model, device=choose_device(arguments.device))
@@ -102,7 +121,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "split": arguments.split,
         "pictures": len(captions),
         "beam_size": arguments.beam_size,
-        **{name: round(value, 4) for name, value in scores.items()},
+        **scores,
     }
     if arguments.captions:
         text = json.dumps(captions, indent=1, ensure_ascii=False)

@@ -24,7 +24,7 @@ from training.progress import set_up_logging
 logger = logging.getLogger(__name__)
 
 PARITY_BATCHES = (1, 2, 5)
-PARITY_TOLERANCE = 1e-4  # of log-probabilities
+PARITY_TOLERANCE = 1e-4  # of log-probabilities, attention and confidence
 PRESERVED = ["image_size", "grid_rows", "grid_columns", "vocab_size", "generate"]
 
 
@@ -72,12 +72,12 @@ def check_parity(eager: Captioner, others: Mapping[str, nn.Module]) -> None:
         images = torch.randint(
             0, 256, (batch, 3, size, size), generator=generator, dtype=torch.uint8
         )
-        tokens, log_probs, attention = eager(images, 3, 20, True)
+        tokens, *scores = eager(images, 3, 20, True)
         for name, module in others.items():
-            other_tokens, other_log_probs, other_attention = module(images, 3, 20, True)
+            other_tokens, *other_scores = module(images, 3, 20, True)
             if not torch.equal(tokens, other_tokens):
                 raise ExportError(f"The {name} captioner says other words (batch of {batch}).")
-            for ours, theirs in ((log_probs, other_log_probs), (attention, other_attention)):
+            for ours, theirs in zip(scores, other_scores, strict=True):
                 difference = float((ours - theirs).abs().max())
                 if not difference <= PARITY_TOLERANCE:
                     raise ExportError(

@@ -7,6 +7,7 @@ import json
 import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from handler.decode import decode
 from handler.errors import PictureError
+from training.augment import Augmentation
 from training.encoders import Encoder
 from training.progress import progress
 
@@ -24,11 +26,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# A view is a way of looking at a picture; training draws one at random, everything else takes 0.
-VIEWS: tuple[Callable[[Tensor], Tensor], ...] = (
-    lambda pixels: pixels,
-    lambda pixels: pixels.flip(-1),
-)
+NO_AUGMENTATION = Augmentation()
 
 
 def read_picture(path: Path, image_size: int) -> Tensor:
@@ -58,25 +56,31 @@ def feature_store(
     folder: Path,
     *,
     views: int = 1,
+    augmentation: Augmentation = NO_AUGMENTATION,
     device: torch.device | None = None,
+    autocast: Callable[[], AbstractContextManager[None]] = nullcontext,
     batch_size: int = 32,
 ) -> FeatureStore:
     """Open the cached features of ``examples``, or compute them first.
+
+    Training draws one of a picture's ``views`` (see ``Augmentation.view``) at random; everything
+    else takes the first, which is the picture as it is.
 
     The file's name is a digest of the encoder, the input size, the views and the pictures (name,
     bytes, time of change). It appears under that name only when it is complete, so an interrupted
     run leaves nothing that could be mistaken for features.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    key = _cache_key(encoder, encoder_name, examples, views)
+    key = _cache_key(encoder, f"{encoder_name} {views} {augmentation}", examples)
     path = folder / f"{encoder_name}-{encoder.image_size}-{key}.npy"
     if not path.exists():
-        _compute(encoder, examples, path, views, device or torch.device("cpu"), batch_size)
+        encoder = encoder.to(device or torch.device("cpu")).eval()
+        _compute(encoder, examples, path, views, augmentation, autocast, batch_size)
     return FeatureStore(path)
 
 
-def _cache_key(encoder: Encoder, encoder_name: str, examples: Sequence[Example], views: int) -> str:
-    digest = hashlib.sha256(f"{encoder_name} {encoder.image_size} {views}\n".encode())
+def _cache_key(encoder: Encoder, looks: str, examples: Sequence[Example]) -> str:
+    digest = hashlib.sha256(f"{looks} {encoder.image_size}\n".encode())
     for parameter in encoder.state_dict().values():
         # Two encoders of one name may hold other weights; sums tell them apart at little cost.
         digest.update(np.float64(parameter.double().sum().item()).tobytes())
@@ -91,10 +95,10 @@ def _compute(
     examples: Sequence[Example],
     path: Path,
     views: int,
-    device: torch.device,
+    augmentation: Augmentation,
+    autocast: Callable[[], AbstractContextManager[None]],
     batch_size: int,
 ) -> None:
-    encoder = encoder.to(device).eval()
     cells = encoder.grid_rows * encoder.grid_columns
     partial = path.with_suffix(f".{os.getpid()}.partial")
     names: list[str] = []
@@ -107,8 +111,12 @@ def _compute(
         for chunk, pixels in progress(batches, "features", -(-len(examples) // batch_size)):
             rows = slice(len(names), len(names) + len(chunk))
             for view in range(views):
-                with torch.inference_mode():
-                    features = encoder(VIEWS[view](pixels.to(device)))
+                seen = [
+                    augmentation.view(picture, name, view)
+                    for name, picture in zip(chunk, pixels, strict=True)
+                ]
+                with torch.inference_mode(), autocast():
+                    features = encoder(torch.stack(seen).to(encoder.mean.device))
                 array[rows, view] = features.half().cpu().numpy()
             names.extend(chunk)
         array.flush()

@@ -28,7 +28,7 @@ class Caption:
 
     text: str
     log_probability: float  # natural logarithm, of the whole sentence with its <EOS>
-    confidence: float  # geometric mean of the words' probabilities, 0 to 1
+    confidence: float  # 0 to 1: see training.calibration
 
 
 @dataclass(frozen=True)
@@ -148,10 +148,11 @@ def _read(path: Path, image_size: int) -> Tensor | str:
 
 @torch.inference_mode()
 def _caption(model: Model, images: Tensor, beam_size: int, max_length: int) -> list[list[Caption]]:
-    tokens, log_probs, _ = model.module(images.to(model.device), beam_size, max_length, False)
-    lengths = (tokens != PAD).sum(-1)  # (B, K)
+    found = model.module(images.to(model.device), beam_size, max_length, False)
+    tokens, log_probs = found[:2]
     totals = log_probs.sum(-1)  # (B, K)
-    means = (totals / lengths).exp()
+    # Modules exported before confidence was a result of its own have the geometric mean.
+    confidences = found[3] if len(found) > 3 else (totals / (tokens != PAD).sum(-1)).exp()
     return [
         [
             Caption(
@@ -159,5 +160,5 @@ def _caption(model: Model, images: Tensor, beam_size: int, max_length: int) -> l
             )
             for row, total, confidence in zip(*rows, strict=True)
         ]
-        for rows in zip(tokens.tolist(), totals.tolist(), means.tolist(), strict=True)
+        for rows in zip(tokens.tolist(), totals.tolist(), confidences.tolist(), strict=True)
     ]

@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 from torch.optim.swa_utils import AveragedModel
 
+from training import parallel
+
 Autocast = AbstractContextManager[None]
 
 WARM_UP = 0.1  # share of the steps over which the learning rate rises
@@ -44,8 +46,8 @@ class Optimisation:
     autocast: Callable[[], Autocast]
 
     def step(self, loss: Tensor, model: nn.Module) -> float:
-        """Back-propagate a finite loss, move the weights, and return the loss as a number."""
-        value = float(loss.detach())
+        """Back-propagate a finite loss and move the weights; returns its mean over processes."""
+        value = float(parallel.total(loss)) / parallel.world_size()
         check_finite("loss", value)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()

@@ -1,4 +1,8 @@
-"""CIDEr-D as a reward for self-critical training, on token ids and with ``<EOS>`` as a word."""
+"""Rewards of self-critical training, on token ids.
+
+``<EOS>`` counts as a word of samples and references alike: without it, sentences that stop in the
+middle score as if they were whole (Hu et al., arXiv 2305.12254).
+"""
 
 from __future__ import annotations
 
@@ -18,16 +22,69 @@ Ngram = tuple[int, ...]
 Vector = tuple[list[dict[Ngram, float]], list[float], int]  # weights and norm by n; length
 
 
-class CiderReward:
-    """CIDEr-D (Vedantam et al., CVPR 2015) of sampled sentences against a picture's references.
+References = Sequence[Sequence[Sequence[int]]]
 
-    Document frequencies come from the references. ``<EOS>`` counts as a word on both sides:
-    without it, sentences that stop in the middle score as if they were whole (Hu et al., arXiv
-    2305.12254).
+
+class Reward:
+    """CIDEr-D and a share of BLEU-4 of sampled sentences against their picture's captions."""
+
+    def __init__(self, references: References, bleu: float = 0.0) -> None:
+        """``references[i]`` holds the captions of picture ``i`` as ids, closed by ``<EOS>``.
+
+        Args:
+            bleu: weight of BLEU-4 (0 to 1) beside CIDEr-D (0 to 10).
+        """
+        self._scores = [(1.0, CiderD(references).score)]
+        if bleu:
+            self._scores.append((bleu, SentenceBleu(references).score))
+
+    def __call__(self, samples: Tensor, indices: Tensor) -> Tensor:
+        """Rewards ``[B, N]`` of ``samples`` ``[B, N, T]`` for the pictures ``indices`` ``[B]``."""
+        rewards = [
+            [
+                sum(weight * score(words, index) for weight, score in self._scores)
+                for words in map(_words, rows)
+            ]
+            for rows, index in zip(samples.tolist(), indices.tolist(), strict=True)
+        ]
+        return torch.tensor(rewards)
+
+
+class SentenceBleu:
+    """BLEU-4 of single sentences (Papineni et al., ACL 2002).
+
+    Counts of bigrams and longer are raised by one (Lin & Och, COLING 2004), so that a sentence
+    without a matching 4-gram is still better or worse than another.
     """
 
-    def __init__(self, references: Sequence[Sequence[Sequence[int]]]) -> None:
-        """``references[i]`` holds the captions of picture ``i`` as ids, closed by ``<EOS>``."""
+    def __init__(self, references: References) -> None:
+        self._most: list[Counter[Ngram]] = []  # of each n-gram, in any caption of the picture
+        for captions in references:
+            most: Counter[Ngram] = Counter()
+            for caption in captions:
+                most |= _ngrams(caption)
+            self._most.append(most)
+        self._lengths = [[len(caption) for caption in captions] for captions in references]
+
+    def score(self, caption: Sequence[int], index: int) -> float:
+        """BLEU-4, 0 to 1, of one caption for picture ``index``."""
+        matches, possible = [0, 1, 1, 1], [0, 1, 1, 1]
+        for ngram, count in _ngrams(caption).items():
+            matches[len(ngram) - 1] += min(count, self._most[index][ngram])
+            possible[len(ngram) - 1] += count
+        if not matches[0]:
+            return 0.0
+        length = len(caption)
+        closest = min(self._lengths[index], key=lambda other: (abs(other - length), other))
+        brevity = min(0.0, 1 - closest / length)
+        logs = sum(math.log(m / p) for m, p in zip(matches, possible, strict=True))
+        return math.exp(brevity + logs / MAX_N)
+
+
+class CiderD:
+    """CIDEr-D (Vedantam et al., CVPR 2015); document frequencies come from the references."""
+
+    def __init__(self, references: References) -> None:
         counts = [[_ngrams(caption) for caption in captions] for captions in references]
         seen: Counter[Ngram] = Counter()
         for captions in counts:
@@ -35,14 +92,6 @@ class CiderReward:
         self._frequency = seen
         self._log_pictures = math.log(len(references))
         self._references = [[self._vector(caption) for caption in each] for each in counts]
-
-    def __call__(self, samples: Tensor, indices: Tensor) -> Tensor:
-        """Rewards ``[B, N]`` of ``samples`` ``[B, N, T]`` for the pictures ``indices`` ``[B]``."""
-        rewards = [
-            [self.score(_words(row), index) for row in rows]
-            for rows, index in zip(samples.tolist(), indices.tolist(), strict=True)
-        ]
-        return torch.tensor(rewards)
 
     def score(self, caption: Sequence[int], index: int) -> float:
         """CIDEr-D, times ten as is usual, of one caption for picture ``index``."""

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
-from training import archive, evaluate, export
+from training import archive, calibrate, evaluate, export, parallel
 from training.archive import DEFAULT_DATA_NAME
 from training.checkpoint import CheckpointError
-from training.cli import DeviceError, choose_device
-from training.config import add_config_arguments, config_from_arguments
+from training.cli import DeviceError, choose_device, whole_number
+from training.config import TrainConfig, add_config_arguments, config_from_arguments
 from training.data import DataError, read_splits
 from training.encoders import EncoderError
+from training.memory import keep_memory
 from training.optimisation import TrainingError
 from training.progress import set_up_logging
-from training.trainer import Trainer
+from training.run_folder import BEST
+from training.start import Start, read_start
+from training.trainer import Position, Trainer
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +52,22 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--device", help="cpu, cuda or cuda:N (default: a GPU where there is one)")
     parser.add_argument("--threads", type=int, help="CPU threads (default: all cores)")
-    parser.add_argument("--resume", action="store_true", help="go on with the run in --output")
+    parser.add_argument(
+        "--init",
+        type=Path,
+        metavar="MAR",
+        help="archive or checkpoint whose weights and words to start from; its preset is adapt, "
+        "unless another is named",
+    )
+    parser.add_argument(
+        "--workers",
+        type=whole_number(0, 256),
+        help="processes that read pictures while the encoder is trained (default: none on a CPU, "
+        "up to 8 beside a GPU)",
+    )
+    parser.add_argument(
+        "--resume", action="store_true", help="go on with the run in --output, if there is one"
+    )
     parser.add_argument(
         "--strict", action="store_true", help="stop on any fault of the data instead of warning"
     )
@@ -61,46 +80,80 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = build_parser()
     arguments = parser.parse_args(argv)
     set_up_logging()
-    try:
-        config = config_from_arguments(arguments)
-    except ValueError as error:
-        parser.error(str(error))
+    keep_memory()
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     try:
-        splits = read_splits(arguments.data, images=arguments.images, strict=arguments.strict)
-        trainer = Trainer(
-            config,
-            splits,
-            arguments.output,
-            arguments.cache,
-            device=choose_device(arguments.device),
-            strict=arguments.strict,
-        )
-        position = trainer.fit(resume=arguments.resume)
+        start = read_start(arguments.init) if arguments.init else None
+        config = config_from_arguments(arguments, start.architecture if start else None)
+    except CheckpointError as error:
+        logger.error("error: %s", error)
+        return 1
+    except ValueError as error:
+        parser.error(str(error))
+    try:
+        with parallel.process_group(choose_device(arguments.device)) as device:
+            main_process = parallel.is_main()
+            position = train(arguments, config, start, device)
     except (DataError, DeviceError, EncoderError, CheckpointError, TrainingError) as error:
         logger.error("error: %s", error)
         return 1
+    if not main_process:
+        return 0
+    tell(position, arguments.output)
+    return package(arguments) if arguments.archive else 0
+
+
+def train(
+    arguments: argparse.Namespace, config: TrainConfig, start: Start | None, device: torch.device
+) -> Position:
+    """Train as ``config`` says; returns where the run ended."""
+    if not parallel.is_main():  # one process tells enough
+        logging.getLogger().setLevel(logging.WARNING)
+    splits = read_splits(arguments.data, images=arguments.images, strict=arguments.strict)
+    workers = 0 if device.type == "cpu" else min(8, os.cpu_count() or 1)
+    trainer = Trainer(
+        config,
+        splits,
+        arguments.output,
+        arguments.cache,
+        device=device,
+        start=start,
+        workers=workers if arguments.workers is None else arguments.workers,
+        strict=arguments.strict,
+    )
+    return trainer.fit(resume=arguments.resume)
+
+
+def tell(position: Position, output: Path) -> None:
+    """Say how good the run's captioner is and, if it had a start, what training made of it."""
     logger.info(
         "Best dev CIDEr %.4f after %d epochs (%.0f s): %s",
         position.best,
         position.total_epochs,
         position.seconds,
-        arguments.output / "best.pt",
+        output / BEST,
     )
-    return package(arguments) if arguments.archive else 0
+    if position.before is not None:
+        logger.info(
+            "On the held-out dev pictures, CIDEr went from %.4f to %.4f.",
+            position.before,
+            position.best,
+        )
 
 
 def package(arguments: argparse.Namespace) -> int:
-    """Export, score and archive the run that has ended; returns the exit status."""
+    """Calibrate, export, score and archive the run that has ended; returns the exit status."""
     run = arguments.output
     data = ["--data", str(arguments.data)]
     if arguments.images:
         data += ["--images", str(arguments.images)]
+    device = ["--device", arguments.device] if arguments.device else []
     model = ["--model", str(run / "captioner.pt"), "--output", str(run / "scores.json")]
     name = ["--data-name", arguments.data_name, "--output", str(arguments.archive)]
     return (
-        export.main(["--checkpoint", str(run / "best.pt")])
+        calibrate.main([*data, *device, "--checkpoint", str(run / "best.pt")])
+        or export.main(["--checkpoint", str(run / "best.pt")])
         or evaluate.main([*data, *model])
         or archive.main(["--run", str(run), *name])
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import logging
 import math
 import time
@@ -13,12 +12,13 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from torch.utils.data import DataLoader
-from torch.utils.tensorboard import SummaryWriter
+from torch import nn
+from torch.utils.data import DataLoader, DistributedSampler
 
 from handler.options import MAX_BEAM_SIZE
 from handler.text import SPECIALS
-from training import checkpoint
+from training import checkpoint, parallel
+from training.augment import Augmentation
 from training.captioner import Captioner
 from training.config import TrainConfig
 from training.data import (
@@ -32,6 +32,8 @@ from training.data import (
     get_loader,
 )
 from training.engine import (
+    CrossEntropy,
+    SelfCritical,
     caption_split,
     print_examples,
     train_one_epoch,
@@ -43,15 +45,17 @@ from training.metrics import QUICK, CocoScorer
 from training.optimisation import (
     Optimisation,
     TrainingError,
+    autocast_for,
     build_optimisation,
     check_finite,
 )
-from training.reward import CiderReward
+from training.reward import Reward
+from training.run_folder import BEFORE, BEST, LAST, RunFolder
+from training.start import Start, take_over
 from training.vocabulary import Vocabulary
 
 logger = logging.getLogger(__name__)
 
-BEFORE = "before-scst.pt"
 EXAMPLES = 4  # pictures captioned for TensorBoard
 
 
@@ -63,6 +67,7 @@ class Phase:
     epochs: int
     lr: float
     encoder_stages: int  # of the encoder's end that are trained; 0: none
+    encoder_lr: float
     self_critical: bool = False
 
 
@@ -70,9 +75,22 @@ def plan(config: TrainConfig) -> list[Phase]:
     """The phases of a run, in order, without the empty ones."""
     everything = 1_000 if config.train_encoder else 0
     phases = [
-        Phase("cross-entropy", config.epochs, config.lr, everything),
-        Phase("fine-tuning", config.finetune_epochs, config.finetune_lr, config.finetune_stages),
-        Phase("self-critical", config.scst_epochs, config.scst_lr, 0, self_critical=True),
+        Phase("cross-entropy", config.epochs, config.lr, everything, config.encoder_lr),
+        Phase(
+            "fine-tuning",
+            config.finetune_epochs,
+            config.finetune_lr,
+            config.finetune_stages,
+            config.encoder_lr,
+        ),
+        Phase(
+            "self-critical",
+            config.scst_epochs,
+            config.scst_lr,
+            config.scst_stages,
+            config.scst_encoder_lr,
+            self_critical=True,
+        ),
     ]
     return [phase for phase in phases if phase.epochs]
 
@@ -108,6 +126,7 @@ class Position:
     best: float = -math.inf  # dev CIDEr of best.pt
     since_best: int = 0  # epochs
     seconds: float = 0.0  # spent on finished epochs
+    before: float | None = None  # dev CIDEr of the weights that training started from
 
 
 class Trainer:
@@ -117,6 +136,8 @@ class Trainer:
         splits: at least ``train`` and ``dev``.
         output: folder of the run.
         cache: folder of the feature cache.
+        start: weights to start from, instead of an untrained decoder.
+        workers: processes that read pictures while the encoder is trained.
     """
 
     def __init__(
@@ -127,14 +148,23 @@ class Trainer:
         cache: Path,
         *,
         device: torch.device,
+        start: Start | None = None,
+        workers: int = 0,
         strict: bool = False,
     ) -> None:
         self.config = config
         self.splits = splits
-        self.output = output
+        self.folder = RunFolder(output)
         self.cache = cache
         self.device = device
+        self.start = start
+        self.workers = workers
         self.strict = strict
+        if config.batch_size % parallel.world_size():
+            raise TrainingError(
+                f"--batch-size must be a multiple of the {parallel.world_size()} processes that "
+                f"share a batch, but is {config.batch_size}."
+            )
         for split in ("train", "dev"):
             if not splits[split]:
                 raise DataError(
@@ -142,7 +172,9 @@ class Trainer:
                     f"pictures (a hash of their names divides them), or name the pictures of "
                     f"each split in {SPLIT_FILES['train']} and {SPLIT_FILES['dev']}."
                 )
-        self.vocabulary = Vocabulary(config.freq_threshold).build(
+        self.vocabulary = Vocabulary(config.freq_threshold)
+        self.vocabulary.extend(start.itos if start else [])
+        self.vocabulary.build(
             caption for example in splits["train"] for caption in example.captions
         )
         words = len(self.vocabulary) - len(SPECIALS)
@@ -154,53 +186,58 @@ class Trainer:
             )
         torch.manual_seed(config.seed)
         self.captioner = checkpoint.build_captioner(config, len(self.vocabulary)).to(device)
+        if start:
+            take_over(self.captioner, start)
         self.position = Position()
 
     def fit(self, *, resume: bool = False) -> Position:
         """Train all phases, or what is left of them; returns where the run ended."""
-        saved = self._restore() if resume else None
-        self._prepare_output()
-        with SummaryWriter(str(self.output / "tensorboard")) as writer:
+        saved = self._restore() if resume and self.folder.has(LAST) else None
+        self.folder.open(self.vocabulary, self.config, self.position.total_epochs)
+        try:
             for number, phase in enumerate(plan(self.config)):
                 if number >= self.position.phase:
-                    self._run_phase(number, phase, saved, writer)
+                    self._run_phase(number, phase, saved)
                     saved = None
+        finally:
+            self.folder.close()
         return self.position
 
-    def _prepare_output(self) -> None:
-        """Write what describes the run; of an earlier history, only finished epochs are kept."""
-        self.output.mkdir(parents=True, exist_ok=True)
-        self.vocabulary.save(self.output / "vocab.json")
-        self.config.save(self.output / "config.json")
-        history = self.output / "history.jsonl"
-        lines = history.read_text(encoding="utf-8").splitlines(True) if history.exists() else []
-        history.write_text("".join(lines[: self.position.total_epochs]), encoding="utf-8")
-
-    def _run_phase(
-        self, number: int, phase: Phase, saved: dict[str, Any] | None, writer: SummaryWriter
-    ) -> None:
+    def _run_phase(self, number: int, phase: Phase, saved: dict[str, Any] | None) -> None:
         if number > self.position.phase:
             self._start_from_best(number)
         self.captioner.encoder.release(phase.encoder_stages)
         data = self._load(phase)
+        objective = self._objective(phase)
         optimisation = self._optimisation(phase, len(data.train))
+        reward = (
+            Reward(data.train_set.tokens, self.config.scst_bleu) if phase.self_critical else None
+        )
+        scorer = CocoScorer({e.name: e.captions for e in data.dev_set.examples})
         if saved is not None:
             optimisation.restore(saved["optimisation"])
         else:  # so that a run resumed in this phase starts from the same weights, not a later best
+            if self.start and not number:
+                self._judge_start(data, scorer)
             self._save_last(optimisation)
-        reward = CiderReward(data.train_set.tokens) if phase.self_critical else None
-        scorer = CocoScorer({e.name: e.captions for e in data.dev_set.examples})
         while self.position.epoch < phase.epochs and not self._out_of_patience():
             started = time.monotonic()
-            mean = self._train_epoch(phase, data, optimisation, reward, writer)
+            mean = self._train_epoch(phase, data, objective, optimisation, reward)
             average = optimisation.average
             model = self.captioner if average is None else cast(Captioner, average.module)
             record = self._evaluate(model, data, scorer)
             self.position.seconds += time.monotonic() - started
             record["reward" if phase.self_critical else "loss_train"] = mean
-            self._finish_epoch(phase, model, optimisation, record, writer)
+            self._finish_epoch(phase, model, optimisation, record)
         if phase.self_critical and self.config.scst_share < 1:
             self._blend(data, scorer)
+
+    def _judge_start(self, data: PhaseData, scorer: CocoScorer) -> None:
+        """Score the weights that training starts from: what it makes of them must be better."""
+        record = self._evaluate(self.captioner, data, scorer)
+        self.position.before = self.position.best = record["cider"]
+        logger.info("start: %s", " ".join(f"{name} {v:.4f}" for name, v in record.items()))
+        self.folder.save(self._content(self.captioner), BEST)
 
     def _out_of_patience(self) -> bool:
         return 0 < self.config.patience <= self.position.since_best
@@ -209,57 +246,65 @@ class Trainer:
         self,
         phase: Phase,
         data: PhaseData,
+        objective: nn.Module,
         optimisation: Optimisation,
-        reward: CiderReward | None,
-        writer: SummaryWriter,
+        reward: Reward | None,
     ) -> float:
         """Train one epoch and return its mean loss, or mean reward."""
         # Every epoch has its own seed, so a resumed run draws what the whole one would have drawn.
         seed = self.config.seed * 1_000_003 + self.position.total_epochs
-        torch.manual_seed(seed)
-        cast(torch.Generator, data.train.generator).manual_seed(seed)
+        torch.manual_seed(seed + parallel.rank())
+        cast(torch.Generator, data.train.generator).manual_seed(seed + parallel.rank())
+        cast(DistributedSampler[Any], data.train.sampler).set_epoch(seed)
         first_step = self.position.epoch * len(data.train)
         shown = data.dev_set.examples[:EXAMPLES]
         values = []
-        for number, value in enumerate(self._steps(phase, data.train, optimisation, reward)):
+        steps = self._steps(data.train, objective, optimisation, reward)
+        for number, value in enumerate(steps):
             step = first_step + number
             values.append(value)
-            writer.add_scalar(f"{phase.name}/step", value, step)
-            if step % self.config.examples_every == 0:
+            self.folder.plot(f"{phase.name}/step", value, step)
+            if step % self.config.examples_every == 0 and parallel.is_main():
                 pictures = torch.stack([data.dev_set[i][0] for i in range(len(shown))])
                 text = print_examples(
                     self.captioner, pictures.to(self.device), shown, self.vocabulary
                 )
-                writer.add_text(f"{phase.name}/examples", text, step)
+                self.folder.show(f"{phase.name}/examples", text, step)
         return sum(values) / len(values)
 
     def _steps(
         self,
-        phase: Phase,
         loader: DataLoader[Any],
+        objective: nn.Module,
         optimisation: Optimisation,
-        reward: CiderReward | None,
+        reward: Reward | None,
     ) -> Iterator[float]:
         config = self.config
         if reward is not None:
             return train_one_epoch_self_critical(
                 self.captioner,
+                objective,
                 loader,
                 optimisation,
                 reward,
                 samples=config.scst_samples,
                 max_length=config.max_length,
+                mix=config.scst_mix,
             )
         growths = self.position.total_epochs // config.sampling_every
         return train_one_epoch(
             self.captioner,
+            objective,
             loader,
             optimisation,
-            label_smoothing=config.label_smoothing,
             sampling=min(config.sampling, config.sampling_step * growths),
         )
 
     def _evaluate(self, model: Captioner, data: PhaseData, scorer: CocoScorer) -> dict[str, float]:
+        """Loss and scores on the dev split, which the main process finds for all."""
+        return parallel.agree(self._scores(model, data, scorer) if parallel.is_main() else {})
+
+    def _scores(self, model: Captioner, data: PhaseData, scorer: CocoScorer) -> dict[str, float]:
         loss = validation_loss(model, data.dev, self.device)
         check_finite("loss of the dev split", loss)
         captions = caption_split(
@@ -278,7 +323,6 @@ class Trainer:
         model: Captioner,
         optimisation: Optimisation,
         record: dict[str, float],
-        writer: SummaryWriter,
     ) -> None:
         """Log an epoch, and write best.pt and last.pt."""
         position = self.position
@@ -288,10 +332,9 @@ class Trainer:
         position.best = max(position.best, record["cider"])
         position.since_best = 0 if better else position.since_best + 1
         for name, value in record.items():
-            writer.add_scalar(f"epoch/{name}", value, position.total_epochs)
+            self.folder.plot(f"epoch/{name}", value, position.total_epochs)
         line = {"epoch": position.total_epochs, "phase": phase.name, **record}
-        with (self.output / "history.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+        self.folder.append_history(line)
         logger.info(
             "epoch %d (%s): %s%s",
             position.total_epochs,
@@ -300,12 +343,12 @@ class Trainer:
             " *" if better else "",
         )
         if better:
-            checkpoint.save_atomically(self._content(model), self.output / "best.pt")
+            self.folder.save(self._content(model), BEST)
         self._save_last(optimisation)
 
     def _save_last(self, optimisation: Optimisation) -> None:
         last = {**self._content(self.captioner), "optimisation": optimisation.state()}
-        checkpoint.save_atomically(last, self.output / "last.pt")
+        self.folder.save(last, LAST)
 
     def _content(self, model: Captioner) -> dict[str, Any]:
         return {
@@ -315,16 +358,18 @@ class Trainer:
             "training": {
                 "position": dataclasses.asdict(self.position),
                 "pictures": {split: len(examples) for split, examples in self.splits.items()},
+                "start": self.start.name if self.start else None,
             },
         }
 
     def _restore(self) -> dict[str, Any]:
-        saved = checkpoint.read(self.output / "last.pt")
+        saved = self.folder.read(LAST)
         if saved["config"] != dataclasses.asdict(self.config):
             changed = [k for k, v in saved["config"].items() if v != getattr(self.config, k, None)]
             raise TrainingError(
-                f"--resume continues the run in {self.output.name} with its own configuration, "
-                f"but {', '.join(changed)} differ. Repeat the options that started it."
+                f"--resume continues the run in {self.folder.path.name} with its own "
+                f"configuration, but {', '.join(changed)} differ. Repeat the options that started "
+                "it."
             )
         if saved["itos"] != self.vocabulary.itos:
             raise TrainingError(
@@ -338,44 +383,53 @@ class Trainer:
     def _blend(self, data: PhaseData, scorer: CocoScorer) -> None:
         """Move best.pt back towards the weights from before self-critical training.
 
-        Most of the metric's gain stays, and the fluency that chasing one metric costs comes back:
-        the weights are interpolated as in Wortsman et al., CVPR 2022.
+        The metric's gain stays, and what chasing one metric costs comes back (longer sentences,
+        more words): the weights are interpolated as in Wortsman et al., CVPR 2022.
         """
-        best = checkpoint.read(self.output / "best.pt")
-        before = self.output / BEFORE
-        if not before.exists() or "blended" in best["training"]:
+        best = self.folder.read(BEST)
+        if not self.folder.has(BEFORE) or "blended" in best["training"]:
             return  # nothing was trained before, or a resumed run had come to its end already
-        weights = blend(checkpoint.read(before)["model"], best["model"], self.config.scst_share)
+        before = self.folder.read(BEFORE)["model"]
+        weights = blend(before, best["model"], self.config.scst_share)
         self.captioner.load_state_dict(weights)
         record = self._evaluate(self.captioner, data, scorer)
         self.position.best = record["cider"]
         logger.info("blended: %s", " ".join(f"{name} {v:.4f}" for name, v in record.items()))
         content = self._content(self.captioner)
         content["training"]["blended"] = self.config.scst_share
-        checkpoint.save_atomically(content, self.output / "best.pt")
+        self.folder.save(content, BEST)
 
     def _start_from_best(self, number: int) -> None:
-        best = checkpoint.read(self.output / "best.pt")
+        best = self.folder.read(BEST)
         if plan(self.config)[number].self_critical:
-            checkpoint.save_atomically(best, self.output / BEFORE)
+            self.folder.save(best, BEFORE)
         self.captioner.load_state_dict(best["model"])
         self.position.phase, self.position.epoch, self.position.since_best = number, 0, 0
 
     def _load(self, phase: Phase) -> PhaseData:
         """Loaders of the train and dev splits: of features, unless the encoder is trained."""
-        store = None if phase.encoder_stages else self._features()
-        options: dict[str, Any] = {
-            "features": store,
-            "image_size": self.captioner.image_size,
-            "batch_size": self.config.batch_size,
-            "max_tokens": self.config.max_tokens,
-        }
-        train, dev = (self._usable(self.splits[split], store) for split in ("train", "dev"))
-        if not train or not dev:
-            raise DataError("No picture of the train split, or none of the dev split, can be read.")
+        augmentation = Augmentation(self.config.flips, self.config.crop)
         return PhaseData(
-            *get_loader(train, self.vocabulary, shuffle=True, augment=self.config.flips, **options),
-            *get_loader(dev, self.vocabulary, **options),
+            *self._loader("train", phase, augmentation), *self._loader("dev", phase, None)
+        )
+
+    def _loader(
+        self, split: Split, phase: Phase, augmentation: Augmentation | None
+    ) -> tuple[DataLoader[Any], CaptionDataset]:
+        store = None if phase.encoder_stages else self._features(split, augmentation)
+        examples = self._usable(self.splits[split], store)
+        if not examples:
+            raise DataError(f"No picture of the {split} split can be read.")
+        return get_loader(
+            examples,
+            self.vocabulary,
+            features=store,
+            image_size=self.captioner.image_size,
+            batch_size=self.config.batch_size,
+            max_tokens=self.config.max_tokens,
+            shuffle=split == "train",
+            augmentation=augmentation,
+            workers=0 if store else self.workers,
         )
 
     def _usable(self, examples: list[Example], store: FeatureStore | None) -> list[Example]:
@@ -390,15 +444,27 @@ class Trainer:
         problems.report("pictures")
         return [example for example in examples if example.name in store.rows]
 
-    def _features(self) -> FeatureStore:
-        return feature_store(
-            self.captioner.encoder,
-            self.config.encoder,
-            self.splits["train"] + self.splits["dev"],
-            self.cache,
-            views=2 if self.config.flips else 1,
-            device=self.device,
+    def _features(self, split: Split, augmentation: Augmentation | None) -> FeatureStore:
+        with parallel.one_by_machine():
+            return feature_store(
+                self.captioner.encoder,
+                self.config.encoder,
+                self.splits[split],
+                self.cache,
+                views=self.config.views if augmentation and augmentation.varies else 1,
+                augmentation=augmentation or Augmentation(),
+                device=self.device,
+                autocast=autocast_for(self.config.precision, self.device),
+            )
+
+    def _objective(self, phase: Phase) -> nn.Module:
+        """What the phase trains on, replicated where several processes do."""
+        objective = (
+            SelfCritical(self.captioner)
+            if phase.self_critical
+            else CrossEntropy(self.captioner, self.config.label_smoothing)
         )
+        return parallel.replicate(objective, self.device, partly_used=phase.encoder_stages > 0)
 
     def _optimisation(self, phase: Phase, steps_per_epoch: int) -> Optimisation:
         config = self.config
@@ -406,7 +472,7 @@ class Trainer:
             self.captioner,
             [
                 (self.captioner.decoder.parameters(), phase.lr),
-                (self.captioner.encoder.parameters(), config.encoder_lr),
+                (self.captioner.encoder.parameters(), phase.encoder_lr),
             ],
             steps=phase.epochs * steps_per_epoch,
             constant=phase.self_critical or config.schedule == "constant",

@@ -74,9 +74,9 @@ def test_a_second_version_says_what_it_was_taught(
 
     # What is asked without a version is still the first one's to answer.
     (default,) = manage(service, "GET", "/models/captioner").json()
-    assert default["modelVersion"] == "1.0"
+    assert default["modelVersion"] == "1.1"
     answer = predict(service, "captioner", SHOWN[0].save(tmp_path)).json()
-    assert answer["model"] == {"name": "captioner", "version": "1.0"}
+    assert answer["model"] == {"name": "captioner", "version": "1.1"}
 
     assert manage(service, "DELETE", VERSION).status_code == 200
     assert predict(service, "captioner/2.0", SHOWN[0].save(tmp_path)).status_code == 404

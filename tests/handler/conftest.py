@@ -38,7 +38,7 @@ class ToyCaptioner(torch.nn.Module):
 
     def forward(
         self, images: torch.Tensor, beam_size: int, max_length: int, with_attention: bool
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
         if max_length == self.failing_length:
             raise RuntimeError("/secret/path: CUDA out of memory")
         B, T = images.shape[0], max_length + 1
@@ -58,7 +58,8 @@ class ToyCaptioner(torch.nn.Module):
                         log_probs[b, k, t] = float("nan")
                     if with_attention:
                         attention[b, k, t] = 1.0 / G
-        return tokens, log_probs, attention
+        confidence = 0.9 - 0.1 * torch.arange(beam_size).float().repeat(B, 1)
+        return tokens, log_probs, attention, confidence
 
 
 @pytest.fixture(scope="session")

@@ -35,7 +35,7 @@ def test_caption_of_a_picture(ask: Ask, draw: Draw) -> None:
     second = answer["captions"][1]
     assert list(second) == ["caption", "log_probability", "confidence", "words"]
     assert second["log_probability"] == pytest.approx(-0.2 * 5)  # four words and <EOS>
-    assert second["confidence"] == pytest.approx(math.exp(-0.2), abs=1e-6)
+    assert second["confidence"] == pytest.approx(0.8, abs=1e-6)
     assert second["words"][1] == {
         "word": "very",
         "probability": pytest.approx(math.exp(-0.2), abs=1e-6),

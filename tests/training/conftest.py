@@ -11,7 +11,7 @@ import torch
 
 from tests.training import tiny
 from tests.training.drawn import DEV, LEARNING, SHOWN, TAUGHT, TEST, write_kaggle
-from training import archive, encoders, evaluate, export, train
+from training import archive, calibrate, encoders, evaluate, export, train
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -54,10 +54,19 @@ def run(drawn_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def exported(run: Path) -> Path:
-    """The run's exported module, its vocabulary beside it."""
-    assert export.main(["--checkpoint", str(run / "best.pt")]) == 0
-    return run / "captioner.pt"
+def calibrated(run: Path, drawn_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run's checkpoint once its confidence is fitted, in a folder of its own."""
+    path = tmp_path_factory.mktemp("calibrated") / "best.pt"
+    path.write_bytes((run / "best.pt").read_bytes())
+    assert calibrate.main(["--data", str(drawn_data), "--checkpoint", str(path)]) == 0
+    return path
+
+
+@pytest.fixture(scope="session")
+def exported(calibrated: Path) -> Path:
+    """The calibrated run's exported module, its vocabulary beside it."""
+    assert export.main(["--checkpoint", str(calibrated)]) == 0
+    return calibrated.with_name("captioner.pt")
 
 
 @pytest.fixture(scope="session")

@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 
-from tests.training.drawn import TEST, write_captions
+from tests.training.drawn import DEV, TEST, write_captions
 from training import archive, checkpoint, evaluate, export, metrics, train
+from training.card import build_card
+from training.inference import Caption, Result
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -48,6 +51,11 @@ def test_scores_of_the_dev_split(scores: Path) -> None:
     for name in ("bleu_1", "bleu_4", "meteor", "rouge_l"):
         assert 0.9 < report[name] <= 1
     assert report["cider"] > 9
+    assert report["words_confirmed"] > 0.9
+    assert 0 <= report["calibration_error"] < 0.2
+    assert report["faults"] == {"unknown": 0, "dangling": 0, "repeated": 0, "cut": 0}
+    assert report["distinct_captions"] == 12
+    assert report["words_used"] == len({word for d in DEV for word in d.caption.split()})
 
 
 def test_evaluation_prints_json_alone(
@@ -65,7 +73,39 @@ def test_evaluation_prints_json_alone(
     report = json.loads(capfd.readouterr().out)
     assert (report["split"], report["pictures"], report["beam_size"]) == ("test", 12, 2)
     assert report["bleu_4"] > 0.9
-    assert set(json.loads(captions.read_text())) == {d.name for d in TEST}
+    said = json.loads(captions.read_text())
+    assert set(said) == {d.name for d in TEST}
+    assert report["distinct_captions"] == len(set(said.values()))
+
+
+def test_evaluation_counts_what_is_wrong(
+    exported: Path,
+    drawn_data: Path,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(metrics.CocoScorer.__call__, "__defaults__", (("bleu",),))
+    answers = iter(["a red dog", "a a cross", "a circle of"] * 4)
+    monkeypatch.setattr(
+        evaluate,
+        "inference",
+        lambda paths, *_, **__: (
+            Result(path, [Caption(next(answers), -1.0, confidence=0.9)]) for path in paths
+        ),
+    )
+    words = ["--data", drawn_data, "--model", exported, "--split", "test", "--max-length", 3]
+    assert evaluate.main(list(map(str, words))) == 0
+    report = json.loads(capfd.readouterr().out)
+    assert report["faults"] == {"unknown": 0, "dangling": 4, "repeated": 4, "cut": 12}
+    assert (report["distinct_captions"], report["words_used"]) == (3, 6)
+    assert report["calibration_error"] == pytest.approx(abs(0.9 - report["words_confirmed"]))
+    # Of the twelve drawings three are red, four are crosses and four are circles.
+    shares = []
+    for number, drawing in enumerate(TEST):
+        said = {drawing.colour, drawing.shape}
+        shares.append([len(said & {"red"}) / 2, "cross" in said, "circle" in said][number % 3])
+    assert report["words_confirmed"] == pytest.approx(sum(shares) / 12, abs=1e-4)
 
 
 def test_evaluation_leaves_out_what_cannot_be_read(
@@ -101,17 +141,20 @@ def test_the_archive_holds_what_serving_needs(mar: Path, exported: Path) -> None
     assert set(card) == {
         *("name", "version", "description", "encoder", "encoder_weights", "decoder"),
         *("parameters", "vocabulary_size", "image_size", "training_data", "pictures", "command"),
-        *("epochs", "training_seconds", "date", "scores", "limits", "licence", "configuration"),
+        *("epochs", "training_seconds", "date", "scores", "confidence", "limits", "licence"),
+        "configuration",
     }
 
 
-def test_the_card_says_what_was_done(mar: Path, scores: Path, run: Path) -> None:
+def test_the_card_says_what_was_done(mar: Path, scores: Path, calibrated: Path, run: Path) -> None:
     with zipfile.ZipFile(mar) as file:
         card = json.loads(file.read("model_card.json"))
     assert (card["name"], card["version"], card["training_data"]) == ("drawings", "2.5", "drawings")
     assert (card["encoder"], card["decoder"]) == ("efficientnet_lite0", "attention")
     assert "Apache-2.0" in card["encoder_weights"]
     assert card["scores"] == json.loads(scores.read_text())
+    assert card["confidence"] == checkpoint.load(calibrated).training["calibration"]
+    assert card["confidence"]["meaning"].startswith("the expected share of a caption's content")
     assert card["configuration"] == json.loads((run / "config.json").read_text())
     assert (card["vocabulary_size"], card["image_size"]) == (14, 64)
     assert card["pictures"] == {"train": 72, "dev": 24, "test": 12}
@@ -122,6 +165,32 @@ def test_the_card_says_what_was_done(mar: Path, scores: Path, run: Path) -> None
         train.config_from_arguments(parser.parse_args(words))
         == checkpoint.load(run / "best.pt").config
     )
+
+
+def test_a_finished_run_is_calibrated_exported_scored_and_packed(
+    run: Path, drawn_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(metrics.CocoScorer.__call__, "__defaults__", (("bleu",),))
+    output = tmp_path / "run"
+    output.mkdir()
+    shutil.copy(run / "best.pt", output)
+    words = ["--data", drawn_data, "--output", output, "--archive", tmp_path / "a.mar"]
+    arguments = train.build_parser().parse_args([*map(str, words), "--device", "cpu"])
+    assert train.package(arguments) == 0
+    with zipfile.ZipFile(tmp_path / "a.mar") as file:
+        card = json.loads(file.read("model_card.json"))
+        file.extract("captioner.pt", tmp_path)
+    assert card["confidence"]["pictures"] == card["scores"]["pictures"] == 24
+    assert card["confidence"]["words_confirmed"] == card["scores"]["words_confirmed"]
+    assert float(torch.jit.load(str(tmp_path / "captioner.pt")).calibration.fitted) == 1
+
+
+def test_the_card_of_a_run_that_was_not_calibrated_says_so(run: Path) -> None:
+    trained = checkpoint.load(run / "best.pt")
+    card = build_card(trained, name="a", version="1", data_name="drawings", scores=None)
+    assert card["confidence"] == {
+        "meaning": "the geometric mean of the probabilities of a caption's words and of its end"
+    }
 
 
 def test_archiving_needs_an_exported_run(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import operator
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -30,12 +32,20 @@ def sentence_scores(captioner: Captioner, features: Tensor, tokens: Tensor) -> T
     return chosen.masked_fill(tokens == PAD, 0)
 
 
+def repeats(sentence: Sequence[int]) -> bool:
+    """Whether a word comes twice in a row, or the same three words twice."""
+    triples = list(zip(sentence, sentence[1:], sentence[2:], strict=False))
+    return len(set(triples)) < len(triples) or any(map(operator.eq, sentence, sentence[1:]))
+
+
 def all_sentences(words: int, max_length: int) -> Tensor:
-    """Every sentence of 1 to ``max_length`` of the ``words`` words, closed and padded."""
+    """Every sentence of 1 to ``max_length`` of the ``words`` words that may be said, closed and
+    padded."""
     rows = []
     for length in range(1, max_length + 1):
         for sentence in itertools.product(range(4, 4 + words), repeat=length):
-            rows.append([*sentence, EOS] + [PAD] * (max_length - length))
+            if not repeats(sentence):
+                rows.append([*sentence, EOS] + [PAD] * (max_length - length))
     return torch.tensor(rows)
 
 
@@ -44,12 +54,12 @@ def all_sentences(words: int, max_length: int) -> Tensor:
 def test_a_wide_beam_finds_what_brute_force_finds(name: str, penalty: float) -> None:
     captioner = tiny_captioner(name, vocab_size=7, length_penalty=penalty)
     features = captioner.encoder(random_pictures(2))
-    sentences = all_sentences(words=3, max_length=3)  # (39, 4)
+    sentences = all_sentences(words=3, max_length=5)
     every = sentences.expand(2, -1, -1)
-    scores = sentence_scores(captioner, features, every).sum(-1)  # (2, 39)
+    scores = sentence_scores(captioner, features, every).sum(-1)  # (2, N)
     ranked = scores / (every != PAD).sum(-1) ** penalty
     order = ranked.argsort(1, descending=True)
-    tokens, log_probs, _ = captioner.generate(features, len(sentences), 3, False)
+    tokens, log_probs, _ = captioner.generate(features, len(sentences), 5, False)
     assert tokens.tolist() == [sentences[row].tolist() for row in order]
     assert torch.allclose(log_probs.sum(-1), scores.gather(1, order), atol=1e-5)
 
@@ -61,14 +71,16 @@ def test_a_beam_of_one_is_greedy(name: str) -> None:
     tokens, log_probs, _ = captioner.generate(features, 1, 8, False)
     for b in range(6):
         memory, state = captioner.decoder.start(features[b : b + 1], 1)
-        word, expected = torch.tensor([[SOS]]), []
+        word = torch.tensor([[SOS]])
+        expected: list[int] = []
         for t in range(9):
             logits, state, _ = captioner.decoder.step(word, memory, state)
             logits[..., [PAD, SOS, UNK]] = -torch.inf
             if t == 0:
                 logits[..., EOS] = -torch.inf
-            word = logits.argmax(-1) if t < 8 else torch.tensor([[EOS]])
-            expected.append(int(word))
+            best = logits.flatten().argsort(descending=True).tolist() if t < 8 else [EOS]
+            expected.append(next(i for i in best if not repeats([*expected, i])))
+            word = torch.tensor([expected[-1:]])
             if expected[-1] == EOS:
                 break
         assert [i for i in tokens[b, 0].tolist() if i != PAD] == expected
@@ -82,9 +94,10 @@ def test_sentences_are_whole_and_in_order(name: str, beam: int, max_length: int)
     penalty = 0.7
     captioner = tiny_captioner(name, vocab_size=14, length_penalty=penalty)
     pictures = random_pictures(5)
-    tokens, log_probs, attention = captioner(pictures, beam, max_length, True)
+    tokens, log_probs, attention, confidence = captioner(pictures, beam, max_length, True)
     assert tokens.shape == log_probs.shape == (5, beam, max_length + 1)
     assert attention.shape == (5, beam, max_length + 1, 4)
+    assert confidence.shape == (5, beam)
     for row in tokens.flatten(0, 1).tolist():
         words = row[: row.index(EOS)]
         assert words
@@ -114,7 +127,7 @@ def test_attention_is_left_out_unless_asked_for(name: str) -> None:
 def test_attention_is_that_of_the_words(name: str) -> None:
     captioner = tiny_captioner(name)
     pictures = random_pictures(2)
-    tokens, _, attention = captioner(pictures, 3, 6, True)
+    tokens, _, attention, _ = captioner(pictures, 3, 6, True)
     memory, state = captioner.decoder.start(captioner.encoder(pictures), 3)
     inputs = shift_right(tokens)
     for t in range(7):
@@ -134,6 +147,7 @@ def test_pictures_of_a_batch_do_not_touch_each_other(name: str) -> None:
         assert torch.equal(alone[0][0], together[0][number])
         assert torch.allclose(alone[1][0], together[1][number], atol=1e-5)
         assert torch.allclose(alone[2][0], together[2][number], atol=1e-5)
+        assert torch.allclose(alone[3][0], together[3][number], atol=1e-5)
 
 
 def batchnorm_state(captioner: Captioner) -> dict[str, Tensor]:
@@ -197,6 +211,7 @@ def test_all_forms_say_the_same(name: str, tmp_path: Path) -> None:
             assert torch.equal(expected[0], found[0])
             assert torch.allclose(expected[1], found[1], atol=1e-4)
             assert torch.allclose(expected[2], found[2], atol=1e-4)
+            assert torch.allclose(expected[3], found[3], atol=1e-4)
 
 
 def test_weights_are_stored_in_half_precision(name: str, tmp_path: Path) -> None:
@@ -242,7 +257,7 @@ def test_a_module_that_misbehaves_is_not_written(
     assert path.read_text() == "the module of yesterday"
 
 
-@pytest.mark.parametrize("output", [0, 1, 2])
+@pytest.mark.parametrize("output", [0, 1, 2, 3])
 @pytest.mark.parametrize("batch", [1, 2, 5])
 def test_every_output_of_every_batch_size_is_compared(name: str, output: int, batch: int) -> None:
     captioner = tiny_captioner(name)
@@ -253,7 +268,7 @@ def test_every_output_of_every_batch_size_is_compared(name: str, output: int, ba
             found = [value.clone() for value in reference(images, *options)]
             if len(images) == batch:
                 wrong = found[output]
-                wrong[-1, -1, 0] += 1 if output == 0 else float("nan")
+                wrong.view(-1)[-1] += 1 if output == 0 else float("nan")
             return tuple(found)
 
     check_parity(captioner, {"same": reference})

@@ -10,6 +10,7 @@ import torch
 
 from handler.text import EOS, PAD
 from tests.training.drawn import Drawing, drawings, write_captions, write_kaggle
+from training.augment import Augmentation
 from training.data import (
     DataError,
     Example,
@@ -265,14 +266,14 @@ def test_collate_takes_features() -> None:
     assert batch.indices.tolist() == [3, 1]
 
 
-def test_the_loader_s_generator_decides_the_order(pair: Path, vocabulary: Vocabulary) -> None:
+def test_the_sampler_s_epoch_decides_the_order(pair: Path, vocabulary: Vocabulary) -> None:
     example = Example(RED.save(pair), ("a red circle",), RED.name)
     loader, dataset = get_loader(
         [example] * 20, vocabulary, image_size=8, batch_size=6, shuffle=True
     )
 
     def order(seed: int) -> list[int]:
-        loader.generator.manual_seed(seed)
+        loader.sampler.set_epoch(seed)  # type: ignore[attr-defined]
         return [index for batch in loader for index in batch.indices.tolist()]
 
     assert len(dataset) == 20
@@ -291,7 +292,7 @@ def test_augmenting_mirrors_about_half_of_the_pictures(
     examples: list[Example], vocabulary: Vocabulary, pair: Path
 ) -> None:
     lone = [Example(Drawing("red", "square", 9).save(pair), ("a red square",), "a")]
-    _, dataset = get_loader(lone, vocabulary, image_size=32, augment=True)
+    _, dataset = get_loader(lone, vocabulary, image_size=32, augmentation=Augmentation(flips=True))
     _, plain = get_loader(lone, vocabulary, image_size=32)
     original = plain[0][0]
     torch.manual_seed(0)

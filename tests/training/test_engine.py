@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from handler.text import EOS, PAD, SOS, UNK
 from tests.training.tiny import DECODER_NAMES, random_pictures, tiny_captioner
+from training import engine
 from training.captioner import Captioner
 from training.data import Batch
 from training.engine import (
@@ -115,9 +116,27 @@ def test_scheduled_sampling_puts_a_word_where_it_was_drawn(
     """The word drawn for place t is the input of place t + 1."""
     inputs = shift_right(torch.randint(4, 12, (3, 2, 6)))
     logits = captioner.decoder.logits(captioner.decoder(features, inputs))
-    monkeypatch.setattr(torch, "multinomial", lambda p, _: p.argmax(-1, keepdim=True))
+    monkeypatch.setattr(engine, "_draw", lambda probabilities: probabilities.argmax(-1))
     mixed = _mix_own_words(captioner.decoder, features, inputs, 1.0)
     assert torch.equal(mixed[:, :, 1:], logits.argmax(-1)[:, :, :-1])
+
+
+def test_a_word_is_drawn_as_often_as_it_is_probable() -> None:
+    torch.manual_seed(0)
+    weights = torch.tensor([0.0, 3.0, 0.0, 1.0, 0.0])  # that need not sum to 1
+    drawn = engine._draw(weights.expand(40, 1000, 5))
+    assert drawn.shape == (40, 1000)
+    shares = drawn.flatten().bincount(minlength=5) / drawn.numel()
+    assert torch.allclose(shares, torch.tensor([0.0, 0.75, 0.0, 0.25, 0.0]), atol=0.02)
+    assert shares[[0, 2, 4]].sum() == 0
+
+
+@pytest.mark.parametrize(("random", "word"), [(0.0, 1), (1.0, 3)])
+def test_what_cannot_come_is_not_drawn_at_the_ends_of_chance(
+    monkeypatch: pytest.MonkeyPatch, random: float, word: int
+) -> None:
+    monkeypatch.setattr(torch, "rand_like", lambda like: torch.full_like(like, random))
+    assert engine._draw(torch.tensor([[0.0, 3.0, 0.0, 1.0, 0.0]])).item() == word
 
 
 @torch.no_grad()

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from tests.training import tiny
 from tests.training.drawn import Drawing, drawings
+from training.augment import Augmentation
 from training.data import Example
 from training.encoders import Encoder
 from training.features import FeatureStore, feature_store, read_picture
@@ -45,7 +46,10 @@ def encoder() -> CountingEncoder:
 
 
 def store(encoder: Encoder, examples: list[Example], folder: Path, views: int = 1) -> FeatureStore:
-    return feature_store(encoder, "tiny", examples, folder, views=views, batch_size=2)
+    flips = Augmentation(flips=True)
+    return feature_store(
+        encoder, "tiny", examples, folder, views=views, augmentation=flips, batch_size=2
+    )
 
 
 def test_features_are_the_encoder_s(

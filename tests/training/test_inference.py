@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import zipfile
@@ -18,11 +19,9 @@ from training.inference import ModelError, inference, load_model
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.fixture(params=["checkpoint", "exported", "mar"])
-def model_path(request: pytest.FixtureRequest, run: Path) -> Path:
-    """The trained model in each of its three forms."""
-    if request.param == "checkpoint":
-        return run / "best.pt"
+@pytest.fixture(params=["calibrated", "exported", "mar"])
+def model_path(request: pytest.FixtureRequest) -> Path:
+    """The trained model in each of its three forms, the checkpoint first."""
     path: Path = request.getfixturevalue(request.param)
     return path
 
@@ -34,17 +33,38 @@ def test_the_taught_captions_come_back(model_path: Path, pictures: list[Path]) -
     assert all(result.error is None for result in results)
     for result in results:
         (best,) = result.captions
-        words = len(best.text.split()) + 1  # with <EOS>
-        assert best.confidence == pytest.approx(math.exp(best.log_probability / words))
         assert 0.5 < best.confidence < 1
 
 
+def test_a_model_that_was_never_calibrated_answers_the_geometric_mean(
+    run: Path, pictures: list[Path]
+) -> None:
+    for result in inference(pictures[:2], run / "best.pt"):
+        (best,) = result.captions
+        words = len(best.text.split()) + 1  # with <EOS>
+        assert best.confidence == pytest.approx(math.exp(best.log_probability / words))
+
+
+def test_a_module_without_confidences_answers_the_geometric_mean(
+    exported: Path, pictures: list[Path]
+) -> None:
+    class Old(torch.nn.Module):
+        def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            return tuple(new.module(*inputs)[:3])
+
+    new = load_model(exported)
+    (result,) = inference(pictures[:1], dataclasses.replace(new, module=Old()))
+    (best,) = result.captions
+    words = len(best.text.split()) + 1
+    assert best.confidence == pytest.approx(math.exp(best.log_probability / words))
+
+
 def test_all_forms_of_a_model_answer_alike(
-    run: Path, exported: Path, mar: Path, pictures: list[Path]
+    calibrated: Path, exported: Path, mar: Path, pictures: list[Path]
 ) -> None:
     answers = [
         list(inference(pictures, path, beam_size=4, num_captions=4, max_length=7))
-        for path in (run / "best.pt", exported, mar)
+        for path in (calibrated, exported, mar)
     ]
     for trained, from_module, from_archive in zip(*answers, strict=True):
         assert from_module == from_archive
@@ -52,6 +72,7 @@ def test_all_forms_of_a_model_answer_alike(
         best, rounded = trained.captions[0], from_module.captions[0]  # weights in 32 and 16 bits
         assert best.text == rounded.text
         assert best.log_probability == pytest.approx(rounded.log_probability, abs=0.05)
+        assert best.confidence == pytest.approx(rounded.confidence, abs=0.02)
 
 
 def test_one_picture_and_its_alternatives(exported: Path, pictures: list[Path]) -> None:

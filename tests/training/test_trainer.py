@@ -19,6 +19,7 @@ from training.checkpoint import CheckpointError
 from training.config import TrainConfig
 from training.data import DataError, Example, Split
 from training.optimisation import Optimisation, TrainingError
+from training.start import read_start
 from training.trainer import Position, Trainer, blend, plan
 
 SMALL: dict[str, Any] = {
@@ -120,9 +121,9 @@ def test_a_seed_decides_a_run(make: Callable[..., Trainer], options: dict[str, A
     first, second, other = make("a", **options), make("b", **options), make("c", seed=2, **options)
     for run in (first, second, other):
         run.fit()
-    assert history(first.output) == history(second.output)
-    assert equal(weights(first.output / "last.pt"), weights(second.output / "last.pt"))
-    assert not equal(weights(first.output / "last.pt"), weights(other.output / "last.pt"))
+    assert history(first.folder.path) == history(second.folder.path)
+    assert equal(weights(first.folder.path / "last.pt"), weights(second.folder.path / "last.pt"))
+    assert not equal(weights(first.folder.path / "last.pt"), weights(other.folder.path / "last.pt"))
 
 
 class Killed(BaseException):
@@ -180,10 +181,10 @@ def test_a_killed_run_goes_on_to_the_same_end(
             make(**PHASES).fit()
     again = make(**PHASES)
     assert again.fit(resume=True).total_epochs == 6
-    assert [line["epoch"] for line in history(again.output)] == [1, 2, 3, 4, 5, 6]
-    assert history(again.output) == history(whole)
+    assert [line["epoch"] for line in history(again.folder.path)] == [1, 2, 3, 4, 5, 6]
+    assert history(again.folder.path) == history(whole)
     for name in ("best.pt", "last.pt"):
-        found, expected = checkpoint.read(again.output / name), checkpoint.read(whole / name)
+        found, expected = checkpoint.read(again.folder.path / name), checkpoint.read(whole / name)
         assert equal(found["model"], expected["model"])
         assert equal(found.get("optimisation"), expected.get("optimisation"))
 
@@ -191,21 +192,46 @@ def test_a_killed_run_goes_on_to_the_same_end(
 def test_a_finished_run_is_left_as_it_is(make: Callable[..., Trainer]) -> None:
     run = make()
     run.fit()
-    before = weights(run.output / "last.pt")
+    before = weights(run.folder.path / "last.pt")
     assert make().fit(resume=True).total_epochs == 2
-    assert len(history(run.output)) == 2
-    assert equal(weights(run.output / "last.pt"), before)
+    assert len(history(run.folder.path)) == 2
+    assert equal(weights(run.folder.path / "last.pt"), before)
 
 
 def test_a_new_run_in_the_same_folder_starts_a_new_history(make: Callable[..., Trainer]) -> None:
     make().fit()
     make(epochs=1, seed=5).fit()
-    assert [line["epoch"] for line in history(make().output)] == [1]
+    assert [line["epoch"] for line in history(make().folder.path)] == [1]
 
 
-def test_there_must_be_something_to_resume(make: Callable[..., Trainer]) -> None:
-    with pytest.raises(CheckpointError, match=r"There is no checkpoint .*last\.pt"):
-        make().fit(resume=True)
+def test_with_nothing_to_resume_a_run_starts(make: Callable[..., Trainer]) -> None:
+    run = make(epochs=1)
+    run.fit(resume=True)
+    assert [line["epoch"] for line in history(run.folder.path)] == [1]
+
+
+def test_a_start_is_judged_and_never_made_worse(
+    make: Callable[..., Trainer], splits: Splits, tmp_path: Path
+) -> None:
+    first = make("first")
+    first.fit()
+    start = read_start(first.folder.path / "best.pt")
+    config = TrainConfig(**{**SMALL, "lr": 10.0, "epochs": 1, "clip": 0.0, "ema": 0.0})
+    device = torch.device("cpu")
+    spoilt = Trainer(config, splits, tmp_path / "run", tmp_path, device=device, start=start)
+    position = spoilt.fit()
+    assert position.before == position.best == pytest.approx(first.position.best)
+    assert history(spoilt.folder.path)[0]["cider"] < position.best
+    assert equal(weights(spoilt.folder.path / "best.pt"), start.weights)
+    assert checkpoint.read(spoilt.folder.path / "best.pt")["training"]["start"] == "best.pt"
+
+
+def test_a_damaged_checkpoint_is_not_taken_for_none(make: Callable[..., Trainer]) -> None:
+    run = make(epochs=1)
+    run.folder.path.mkdir(parents=True, exist_ok=True)
+    (run.folder.path / "last.pt").write_bytes(b"half of a checkpoint")
+    with pytest.raises(CheckpointError, match=r"last\.pt cannot be read"):
+        run.fit(resume=True)
 
 
 @pytest.mark.parametrize(
@@ -221,23 +247,23 @@ def test_other_options_are_not_resumed(
 ) -> None:
     run = make(epochs=1)
     run.fit()
-    before = {path.name: path.read_bytes() for path in run.output.iterdir() if path.is_file()}
+    before = {path.name: path.read_bytes() for path in run.folder.path.iterdir() if path.is_file()}
     with pytest.raises(TrainingError) as raised:
         make(**{"epochs": 1, **options}).fit(resume=True)
     assert said in str(raised.value)
-    after = {path.name: path.read_bytes() for path in run.output.iterdir() if path.is_file()}
+    after = {path.name: path.read_bytes() for path in run.folder.path.iterdir() if path.is_file()}
     assert after == before
 
 
 def test_other_data_are_not_resumed(make: Callable[..., Trainer], splits: Splits) -> None:
     run = make(epochs=1)
     run.fit()
-    before = (run.output / "vocab.json").read_bytes()
+    before = (run.folder.path / "vocab.json").read_bytes()
     changed = dataclasses.replace(splits["train"][0], captions=("something else",))
     data: Splits = {**splits, "train": [changed, *splits["train"][1:]]}
     with pytest.raises(TrainingError, match="their vocabularies differ"):
         make(epochs=1, data=data).fit(resume=True)
-    assert (run.output / "vocab.json").read_bytes() == before
+    assert (run.folder.path / "vocab.json").read_bytes() == before
 
 
 def test_a_phase_starts_from_the_best_weights(
@@ -248,7 +274,7 @@ def test_a_phase_starts_from_the_best_weights(
     ciders = iter([0.9, 0.3, 0.1])
     monkeypatch.setattr(run, "_evaluate", lambda *_: {**record, "cider": next(ciders)})
     run.fit()
-    best, last = weights(run.output / "best.pt"), weights(run.output / "last.pt")
+    best, last = weights(run.folder.path / "best.pt"), weights(run.folder.path / "last.pt")
     assert equal(best, last)  # the second phase moved nothing, and began where best.pt is
     assert run.position.best == 0.9
 
@@ -261,11 +287,11 @@ def test_a_phase_ends_early_without_progress(
     monkeypatch.setattr(run, "_evaluate", lambda *_: {"loss_dev": 1.0, "cider": next(ciders)})
     run.fit()
     # Phase 1: no better than 0.5 for two epochs. Phase 2: 0.2; 0.6 is better; two more epochs.
-    assert [line["phase"] for line in history(run.output)] == ["cross-entropy"] * 4 + [
+    assert [line["phase"] for line in history(run.folder.path)] == ["cross-entropy"] * 4 + [
         "fine-tuning"
     ] * 4
     assert run.position == Position(1, 4, 8, 0.6, 2, run.position.seconds)
-    kept = checkpoint.read(run.output / "best.pt")["training"]["position"]
+    kept = checkpoint.read(run.folder.path / "best.pt")["training"]["position"]
     assert (kept["total_epochs"], kept["best"]) == (6, 0.6)
 
 
@@ -289,7 +315,7 @@ def test_a_loss_that_is_not_finite_ends_the_run(
         run.fit()
     assert str(raised.value).startswith(f"The {what} became ")
     assert "Resume from the last checkpoint with a lower learning rate (--lr" in str(raised.value)
-    assert equal(weights(run.output / "last.pt"), before)  # what the run began with
+    assert equal(weights(run.folder.path / "last.pt"), before)  # what the run began with
 
 
 @pytest.mark.parametrize("decoder", ["attention", "lstm"])
@@ -348,7 +374,7 @@ def unreadable_dev(splits: Splits, folder: Path) -> Splits:
     [
         (empty_dev, "needs a train and a dev split, but dev has no picture"),
         (empty_train, "needs a train and a dev split, but train has no picture"),
-        (unreadable_dev, "none of the dev split, can be read"),
+        (unreadable_dev, "No picture of the dev split can be read."),
     ],
 )
 def test_both_splits_must_have_pictures(
@@ -385,10 +411,21 @@ def test_fine_tuning_moves_the_end_of_the_encoder(make: Callable[..., Trainer]) 
 
 
 def test_without_fine_tuning_the_encoder_does_not_move(make: Callable[..., Trainer]) -> None:
-    run = make(scst_epochs=1)
+    run = make(scst_epochs=1, scst_stages=0)
     before = {n: v.clone() for n, v in run.captioner.encoder.state_dict().items()}
     run.fit()
     assert equal(before, dict(run.captioner.encoder.state_dict()))
+
+
+def test_self_critical_training_moves_the_end_of_the_encoder(make: Callable[..., Trainer]) -> None:
+    options = {"scst_stages": 1, "scst_lr": 0.0, "scst_encoder_lr": 1e-2}
+    run = make(epochs=1, scst_epochs=1, ema=0.0, **options)
+    before = {n: v.clone() for n, v in run.captioner.encoder.state_dict().items()}
+    run.fit()
+    after = run.captioner.encoder.state_dict()
+    moved = {name for name in before if not torch.equal(before[name], after[name])}
+    assert moved
+    assert all(name.startswith("trunk.second.") for name in moved)
 
 
 def test_blend_interpolates_what_changed_and_keeps_the_rest() -> None:
@@ -413,10 +450,10 @@ def test_best_is_blended_with_what_was_before_self_critical_training(
 
     monkeypatch.setattr("training.trainer.blend", watched)
     run.fit()
-    best = checkpoint.read(run.output / "best.pt")
+    best = checkpoint.read(run.folder.path / "best.pt")
     assert best["training"]["blended"] == 0.25
     # To go on with a finished run must not blend once more.
     again = make(**PHASES, scst_share=0.25)
     again.fit(resume=True)
     assert blended == [0.25]
-    assert equal(checkpoint.read(run.output / "best.pt")["model"], best["model"])
+    assert equal(checkpoint.read(run.folder.path / "best.pt")["model"], best["model"])

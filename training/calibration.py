@@ -1,0 +1,75 @@
+"""Confidence: how far a caption can be trusted, as ``training.calibrate`` found out."""
+
+from typing import Any, Final
+
+import torch
+from torch import Tensor, nn
+
+from handler.text import PAD
+
+MAX_FEATURE = 1e4  # larger ones are cut, so that no picture makes a sum overflow
+
+
+class Calibration(nn.Module):
+    """The share of a caption's content words that people would confirm, as expected.
+
+    The product of two logistic functions:
+      - of the mean probability of the caption's content words: the share that is confirmed where
+        the picture is a photo like those of the training data;
+      - of the encoder's features, averaged over the grid: whether it is one. A word about anything
+        else is a guess. The direction in which both differ is learnt from drawn pictures (outlier
+        exposure: Hendrycks, Mazeika & Dietterich, ICLR 2019).
+
+    The distance to the training pictures' features, which needs no outliers (Lee et al., NeurIPS
+    2018), was tried first and tells nothing here: in a captioner's encoder the features of plain
+    pictures lie near the middle of those of photos.
+
+    Before it is fitted, the confidence is the geometric mean of the tokens' probabilities, <EOS>
+    included.
+    """
+
+    pad: Final[int] = PAD
+    limit: Final[float] = MAX_FEATURE
+    fitted: Tensor
+    content: Tensor
+    words: Tensor
+    photo: Tensor
+    photo_bias: Tensor
+
+    def __init__(self, vocab_size: int, channels: int) -> None:
+        super().__init__()
+        self.register_buffer("fitted", torch.zeros(()))  # 1: the others hold something
+        self.register_buffer("content", torch.zeros(vocab_size))  # 1 for content words
+        self.register_buffer("words", torch.zeros(2))  # intercept and slope
+        self.register_buffer("photo", torch.zeros(channels))  # weights
+        self.register_buffer("photo_bias", torch.zeros(()))
+
+    def forward(self, features: Tensor, tokens: Tensor, log_probs: Tensor) -> Tensor:
+        """Confidences ``[B, K]``, 0 to 1, in float32 whatever the weights are stored in.
+
+        Args:
+            features: the encoder's ``[B, G, D]``.
+            tokens: of the sentences, ``[B, K, T]``; log_probs: theirs, natural.
+        """
+        words = self.words.float()
+        confirmed = torch.sigmoid(words[0] + words[1] * self.certainty(tokens, log_probs))
+        photo = torch.sigmoid(self.photo_score(features))
+        length = (tokens != self.pad).sum(-1).clamp(min=1)
+        plain = (log_probs.sum(-1) / length).exp()  # (B, K)
+        return torch.where(self.fitted > 0, confirmed * photo.unsqueeze(1), plain)
+
+    def certainty(self, tokens: Tensor, log_probs: Tensor) -> Tensor:
+        """The mean probability of a sentence's content words, ``[B, K]``; 0 where it has none."""
+        content = self.content.float()[tokens]  # (B, K, T)
+        return (log_probs.exp() * content).sum(-1) / content.sum(-1).clamp(min=1)
+
+    def photo_score(self, features: Tensor) -> Tensor:
+        """The logit ``[B]`` of a picture's being a photo."""
+        features = features.float().clamp(-self.limit, self.limit)
+        return features.mean(1) @ self.photo.float() + self.photo_bias.float()
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
+        """Weights from before there was a calibration make one that is not fitted."""
+        for name, buffer in self.named_buffers():
+            state_dict.setdefault(prefix + name, torch.zeros_like(buffer))
+        super()._load_from_state_dict(state_dict, prefix, *rest)
