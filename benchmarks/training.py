@@ -35,6 +35,7 @@ from training.data import CaptionDataset, Example, get_loader
 from training.encoders import EncoderError
 from training.engine import CrossEntropy, shift_right, train_one_epoch
 from training.features import FeatureStore, feature_store
+from training.memory import keep_memory
 from training.optimisation import autocast_for, build_optimisation
 from training.vocabulary import Vocabulary
 
@@ -257,6 +258,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     parser = build_parser()
     arguments = parser.parse_args(argv)
+    keep_memory()  # as training.train does; the plain loop gains as well
     if arguments.plain_pictures > arguments.pictures:
         parser.error(
             f"--plain-pictures must be at most --pictures, {arguments.pictures}, "

@@ -54,7 +54,7 @@ class TrainConfig:
     train_encoder: bool = option(False, "train the whole encoder from the first epoch")
     flips: bool = option(True, "also train on mirrored pictures")
     crop: float = option(0.6, "smallest share of a picture that a random crop keeps", 0.05, 1)
-    views: int = option(4, "looks at a picture whose features are cached, mirrored or cropped", 1)
+    views: int = option(2, "looks at a picture whose features are cached, mirrored or cropped", 1)
     # Fine-tuning of the encoder, after the epochs above
     finetune_epochs: int = option(10, "epochs of cross-entropy with the encoder's end released", 0)
     finetune_stages: int = option(6, "stages of the encoder, from its end, that are released", 1)
@@ -124,7 +124,7 @@ class TrainConfig:
 # 'adapt': from a trained captioner to other pictures, of which there may be a hundred.
 PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
-    "best": {"scst_epochs": 6, "patience": 0},
+    "best": {"views": 4, "scst_epochs": 6, "patience": 0},
     "adapt": {
         "freq_threshold": 2,
         "batch_size": 8,
