@@ -24,7 +24,7 @@ def option(default: Any, text: str, low: float | None = None, high: float | None
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Everything that decides a run's result; the defaults are what two cores do in an hour."""
+    """Everything that decides a run's result; the defaults suit two cores."""
 
     # Data
     freq_threshold: int = option(5, "occurrences that a word needs to enter the vocabulary", 1)
