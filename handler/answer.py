@@ -3,7 +3,8 @@
 import math
 from typing import Any
 
-from handler.captioner import Beams, Captioner
+from handler.captioner import Captioner
+from handler.engines import Beams
 from handler.request import Job
 from handler.text import EOS, PAD, detokenise
 

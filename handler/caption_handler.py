@@ -14,6 +14,7 @@ from ts.torch_handler.base_handler import BaseHandler
 from handler.answer import build_answer
 from handler.captioner import Captioner, choose_device
 from handler.decode import ACCEPTED, decode
+from handler.engines import Search
 from handler.errors import CaptioningFailed, RequestError
 from handler.options import MAX_BEAM_SIZE, MAX_LENGTH, read_options
 from handler.request import Job, asks_for, picture_bytes
@@ -39,12 +40,12 @@ class CaptionHandler(BaseHandler):  # type: ignore[misc]  # ts has no types
         folder = Path(context.system_properties["model_dir"])
         manifest = context.manifest["model"]
         self.settings = Settings.from_config(context.model_yaml_config)
-        if self.settings.threads:
-            torch.set_num_threads(self.settings.threads)
         self.captioner = Captioner(
             folder / manifest["serializedFile"],
             folder / "vocab.json",
             choose_device(context.system_properties.get("gpu_id")),
+            self.settings.engine,
+            self.settings.threads,
         )
         self.name = {"name": context.model_name, "version": str(manifest["modelVersion"])}
         card = json.loads((folder / "model_card.json").read_text(encoding="utf-8"))
@@ -52,7 +53,8 @@ class CaptionHandler(BaseHandler):  # type: ignore[misc]  # ts has no types
         self.pool = ThreadPoolExecutor(self.settings.decode_threads, "decode")
         self.captioner.warm_up(self.settings.warm_up, self.settings.options)
         self.initialized = True
-        logger.info("%s is ready on %s", self.name, self.captioner.device)
+        engine = self.captioner.engine.name
+        logger.info("%s is ready on %s, by %s", self.name, self.captioner.device, engine)
 
     def handle(self, data: list[dict[str, Any]], context: Any) -> list[bytes]:
         """Answer a batch: JSON in every slot, each with a status of its own."""
@@ -104,7 +106,10 @@ class CaptionHandler(BaseHandler):  # type: ignore[misc]  # ts has no types
         """Caption the pictures of one group; its failure is no other group's."""
         try:
             images = torch.stack([job.picture.pixels for job in jobs])  # (B, 3, S, S)
-            beams = self.captioner(images, *jobs[0].group)
+            beam_size, max_length, with_attention = jobs[0].group
+            wanted = max(job.options.num_captions for job in jobs)
+            search = Search(beam_size, max_length, wanted, with_attention)
+            beams = self.captioner(images, search)
             return [
                 build_answer(job, beams, row, self.captioner, self.name)
                 for row, job in enumerate(jobs)
@@ -121,7 +126,8 @@ class CaptionHandler(BaseHandler):  # type: ignore[misc]  # ts has no types
             "grid": {"rows": captioner.grid_rows, "columns": captioner.grid_columns},
             "vocabulary_size": len(captioner.vocabulary),
             "device": str(captioner.device),
-            "precision": captioner.precision,
+            "engine": captioner.engine.name,
+            "precision": captioner.engine.precision,
             "formats": list(ACCEPTED),
             "limits": {"max_bytes": limits.max_bytes, "max_pixels": limits.max_pixels},
             "options": {

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from handler.decode import DEFAULT_LIMITS, Limits
+from handler.engines import ENGINES
 from handler.options import Options
 
 
@@ -15,12 +16,15 @@ class Settings:
     options: Options = field(default_factory=Options)  # where a request says nothing
     limits: Limits = DEFAULT_LIMITS
     warm_up: tuple[int, ...] = (1, 2, 8)  # batch sizes tried before the worker is READY
-    threads: int = 0  # of PyTorch; 0 leaves its own choice, the number of cores
+    engine: str = "auto"  # what runs the captioner: one of ENGINES
+    threads: int = 0  # that compute on the CPU; 0 leaves PyTorch's choice, the number of cores
     decode_threads: int = 2  # pictures of one batch that are decoded at a time
 
     def __post_init__(self) -> None:
         if not all(type(size) is int and size >= 1 for size in self.warm_up):
             raise ValueError(f"warm_up is {list(self.warm_up)}; batch sizes from 1 are accepted")
+        if self.engine not in ENGINES:
+            raise ValueError(f"engine is {self.engine!r}; {', '.join(ENGINES)} are accepted")
         if self.threads < 0:
             raise ValueError(f"threads is {self.threads}; 0 or more is accepted")
         if self.decode_threads < 1:
@@ -38,6 +42,7 @@ class Settings:
         warm_up = section.pop("warm_up", list(cls().warm_up))
         if not isinstance(warm_up, list):
             raise ValueError(f"captioner.warm_up is {warm_up!r}; a list of batch sizes is accepted")
+        engine = section.pop("engine", cls().engine)
         for name, value in section.items():
             if type(value) is not int:
                 raise ValueError(f"captioner.{name} is {value!r}; a whole number is accepted")
@@ -45,6 +50,7 @@ class Settings:
             options=Options(**_take(Options, section)),
             limits=Limits(**_take(Limits, section)),
             warm_up=tuple(warm_up),
+            engine=engine,
             **_take(cls, section),
         )
         if section:

@@ -23,7 +23,9 @@ import handler
 from training import checkpoint
 from training.card import build_card
 from training.checkpoint import CheckpointError
+from training.export import ExportError, export
 from training.progress import set_up_logging
+from training.start import read_start
 
 logger = logging.getLogger(__name__)
 
@@ -108,21 +110,29 @@ def archive_run(run: Path, output: Path, *, version: str, data_name: str) -> Non
 
 
 def repack(packed: Path, output: Path) -> None:
-    """Pack the model of an archive again, with the handler as it is now.
+    """Export the model of an archive again, and pack it with the handler as it is now.
 
     Raises:
-        ArchiveError: the file is not an archive of this project.
+        CheckpointError: the file is not an archive of this project.
+        ExportError: the exported forms differ.
     """
+    if packed.suffix != ".mar":
+        raise CheckpointError(f"{packed} is not an archive of this project.")
+    start = read_start(packed)
+    with zipfile.ZipFile(packed) as file:
+        card = json.loads(file.read("model_card.json"))
+    model = checkpoint.rebuild(card["configuration"], start.itos, start.weights)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        try:
-            with zipfile.ZipFile(packed) as file:
-                file.extractall(folder, ["captioner.pt", "vocab.json", "model_card.json"])
-        except (OSError, KeyError, zipfile.BadZipFile) as error:
-            raise ArchiveError(f"{packed} is not an archive of this project: {error}") from error
-        card = json.loads((folder / "model_card.json").read_text(encoding="utf-8"))
-        model, vocabulary = folder / "captioner.pt", folder / "vocab.json"
-        archive(model, vocabulary, card, output, version=card["version"])
+        export(model.captioner, folder / "captioner.pt")
+        model.vocabulary.save(folder / "vocab.json")
+        archive(
+            folder / "captioner.pt",
+            folder / "vocab.json",
+            card,
+            output,
+            version=card["version"],
+        )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -134,7 +144,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--repack",
         type=Path,
         metavar="MAR",
-        help="archive to pack again with the handler as it is now",
+        help="archive to export and pack again with the code as it is now",
     )
     parser.add_argument("--output", type=Path, default=Path("model_store/captioner.mar"))
     parser.add_argument("--version", default="1.0", help="of a run's model (default: 1.0)")
@@ -150,7 +160,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         else:
             version, data_name = arguments.version, arguments.data_name
             archive_run(arguments.run, output, version=version, data_name=data_name)
-    except (ArchiveError, CheckpointError) as error:
+    except (ArchiveError, CheckpointError, ExportError) as error:
         logger.error("error: %s", error)
         return 1
     logger.info("Wrote %s (%.1f MB).", output, output.stat().st_size / 1e6)

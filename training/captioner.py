@@ -3,7 +3,7 @@
 Evaluation, export, the handler and the command line all run this module, eager or compiled.
 """
 
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,20 @@ from handler.text import EOS, PAD, SOS, UNK
 from training.calibration import Calibration
 from training.decoders import Decoder
 from training.encoders import Encoder
+
+
+class Hypotheses(NamedTuple):
+    """The beams of a search: K sentences for each picture, best first."""
+
+    tokens: Tensor  # [B, K, T] int64, filled with <PAD>
+    log_probs: Tensor  # [B, K, T] float32, natural, of each token
+    attention: Tensor  # [B, K, T, G] float32, or [B, K, 0, G]
+    total: Tensor  # [B, K] float32, the sum of log_probs
+    length: Tensor  # [B, K] float32, in tokens, <EOS> included
+    finished: Tensor  # [B, K] bool
+    last: Tensor  # [B, K] int64, the word said last,
+    before: Tensor  # and the one before it
+    state: list[Tensor]  # the decoder's, [B, K, ...] each
 
 
 class Captioner(nn.Module):
@@ -59,30 +73,42 @@ class Captioner(nn.Module):
         return self
 
     def forward(
-        self, images: Tensor, beam_size: int, max_length: int, with_attention: bool
+        self,
+        images: Tensor,
+        beam_size: int,
+        max_length: int,
+        with_attention: bool,
+        num_captions: int = 0,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Caption uint8 RGB pictures ``[B, 3, S, S]``.
 
         Args:
-            beam_size: hypotheses kept and returned, 1 to 8.
+            beam_size: hypotheses kept at every step, 1 to 8.
             max_length: most words of a sentence, 1 to 50; ``<EOS>`` is not counted.
             with_attention: also return where each word looked.
+            num_captions: sentences wanted, 1 to ``beam_size``; 0: all. The search ends as soon as
+                nothing can change these.
 
         Returns:
-            tokens ``[B, K, T]`` with ``T = max_length + 1``, best first, closed by ``<EOS>``
-            and filled with ``<PAD>``; their natural log-probabilities ``[B, K, T]``; attention
-            ``[B, K, T, G]``, or ``[B, K, 0, G]`` when it was not asked for; the confidence of each
-            sentence ``[B, K]`` (see ``Calibration``).
+            tokens ``[B, N, T]`` of the ``N`` sentences wanted with ``T = max_length + 1``, best
+            first, closed by ``<EOS>`` and filled with ``<PAD>``; their natural log-probabilities
+            ``[B, N, T]``; attention ``[B, N, T, G]``, or ``[B, N, 0, G]`` when it was not asked
+            for; the confidence of each sentence ``[B, N]`` (see ``Calibration``).
         """
         features = self.encoder(images)
         tokens, log_probs, attention = self.generate(
-            features, beam_size, max_length, with_attention
+            features, beam_size, max_length, with_attention, num_captions
         )
         return tokens, log_probs, attention, self.calibration(features, tokens, log_probs)
 
     @torch.jit.export
     def generate(
-        self, features: Tensor, beam_size: int, max_length: int, with_attention: bool
+        self,
+        features: Tensor,
+        beam_size: int,
+        max_length: int,
+        with_attention: bool,
+        num_captions: int = 0,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Beam search over encoder features ``[B, G, D]``, without confidence; see ``forward``.
 
@@ -91,81 +117,126 @@ class Captioner(nn.Module):
         sentence says a word twice in a row, or the same three words twice (Paulus et al., ICLR
         2018).
         """
-        B, G, K, T = features.shape[0], features.shape[1], beam_size, max_length + 1
         device = features.device
-        memory, state = self.decoder.start(features, K)
-        tokens = torch.full((B, K, T), self.pad, dtype=torch.long, device=device)
-        log_probs = torch.zeros((B, K, T), device=device)
-        attention = torch.zeros((B, K, T if with_attention else 0, G), device=device)
-        last = torch.full((B, K), self.sos, dtype=torch.long, device=device)
         # Only the first of the K equal empty sentences may grow at the first step.
-        total = torch.full((B, K), float("-inf"), device=device)
-        total[:, 0] = 0.0
-        length = torch.zeros((B, K), device=device)
-        finished = torch.zeros((B, K), dtype=torch.bool, device=device)
-
-        for t in range(T):
-            logits, state, looked = self.decoder.step(last, memory, state)
-            step_probs = _without_repeats(self.log_probs(logits, t, T), tokens, t)  # (B, K, V)
-            # A finished sentence continues in one way: with padding, at no cost.
-            step_probs = step_probs.masked_fill(finished.unsqueeze(-1), float("-inf"))
-            step_probs[:, :, self.pad] = step_probs[:, :, self.pad].masked_fill(finished, 0.0)
-            length = length + (~finished).to(length.dtype)
-            scores = (total.unsqueeze(-1) + step_probs) / length.unsqueeze(-1).pow(
-                self.length_penalty
-            )
-            choice = scores.flatten(1).topk(K, dim=1)[1]  # (B, K)
-            parent = torch.div(choice, self.vocab_size, rounding_mode="floor")
-            last = choice % self.vocab_size
-            chosen = step_probs.flatten(1).gather(1, choice)
-
-            total = total.gather(1, parent) + chosen
-            length = length.gather(1, parent)
-            finished = finished.gather(1, parent)
-            state = [_reorder(s, parent) for s in state]
-            tokens = _reorder(tokens, parent)
-            log_probs = _reorder(log_probs, parent)
-            tokens[:, :, t] = last
-            log_probs[:, :, t] = chosen
-            if with_attention:
-                attention = _reorder(attention.flatten(2), parent).view(B, K, T, G)
-                looked = _reorder(looked.to(attention.dtype), parent)
-                attention[:, :, t] = looked.masked_fill(finished.unsqueeze(-1), 0.0)
-            finished = finished | (last == self.eos)
-            if bool(finished.all()):
+        scores = torch.full((beam_size,), float("-inf"), device=device)
+        scores[0] = 0.0
+        steps = torch.arange(max_length + 1, device=device)
+        looks = steps if with_attention else steps[:0]
+        memory, beams = self.begin(features, scores, steps, looks)
+        wanted = num_captions if num_captions > 0 else beam_size
+        ranks = torch.arange(beam_size, device=device)
+        for t in range(max_length + 1):
+            beams, settled = self.advance(steps[t], memory, beams, ranks < wanted)
+            if bool(settled):
                 break
-        return tokens, log_probs, attention
+        return (
+            beams.tokens[:, :wanted],
+            beams.log_probs[:, :wanted],
+            beams.attention[:, :wanted],
+        )
 
-    def log_probs(self, logits: Tensor, t: int, T: int) -> Tensor:
+    @torch.jit.export
+    def begin(
+        self, features: Tensor, scores: Tensor, steps: Tensor, looks: Tensor
+    ) -> tuple[list[Tensor], Hypotheses]:
+        """What stays the same for a picture, and its empty sentences.
+
+        Sizes come as tensors of these sizes, so that they can vary in an exported graph too.
+
+        Args:
+            features: ``[B, G, D]``; scores: ``[K]``, at the start.
+            steps: ``[T]``; looks: ``[T]`` where attention is wanted, ``[0]`` where it is not.
+        """
+        B, G, K = features.shape[0], features.shape[1], scores.shape[0]
+        memory, state = self.decoder.start(features, K)
+        total = scores.unsqueeze(0).expand(B, -1)  # (B, K)
+        nothing = torch.zeros_like(total)
+        tokens = nothing.long().unsqueeze(-1).expand(-1, -1, steps.shape[0]) + self.pad
+        return memory, Hypotheses(
+            tokens=tokens,
+            log_probs=torch.zeros_like(tokens, dtype=torch.float32),
+            attention=nothing.view(B, K, 1, 1).expand(-1, -1, looks.shape[0], G),
+            total=total,
+            length=nothing,
+            finished=nothing > 0,
+            last=nothing.long() + self.sos,
+            before=nothing.long() + self.sos,
+            state=state,
+        )
+
+    @torch.jit.export
+    def advance(
+        self, t: Tensor, memory: list[Tensor], beams: Hypotheses, wanted: Tensor
+    ) -> tuple[Hypotheses, Tensor]:
+        """One step of the search: every sentence grows by its word ``t`` (a scalar).
+
+        Returns:
+            the hypotheses, best first, and whether those ``wanted`` (bool ``[K]``, the first
+            ones) are settled for all pictures (a scalar): finished, and out of others' reach.
+        """
+        B, K, T = beams.tokens.shape
+        finished = beams.finished
+        logits, state, looked = self.decoder.step(beams.last, memory, beams.state)
+        step_probs = self._without_repeats(self.log_probs(logits, t, T), beams)  # (B, K, V)
+        # A finished sentence continues in one way: with padding, at no cost.
+        is_pad = torch.arange(self.vocab_size, device=t.device) == self.pad
+        closed = torch.where(is_pad, 0.0, float("-inf"))
+        step_probs = torch.where(finished.unsqueeze(-1), closed, step_probs)
+        length = beams.length + (~finished).to(torch.float32)
+        total = beams.total.unsqueeze(-1) + step_probs
+        scores = total / length.pow(self.length_penalty).unsqueeze(-1)
+        best, choice = scores.view(B, -1).topk(K, dim=1)  # (B, K)
+        parent = torch.div(choice, self.vocab_size, rounding_mode="floor")
+        last = choice % self.vocab_size
+        chosen = step_probs.view(B, -1).gather(1, choice)
+
+        finished = finished.gather(1, parent)
+        looked = _reorder(looked.float(), parent).masked_fill(finished.unsqueeze(-1), 0.0)
+        attention = _reorder(beams.attention.flatten(2), parent).view(beams.attention.shape)
+        total = total.view(B, -1).gather(1, choice)
+        finished = finished | (last == self.eos)
+        now = torch.arange(T, device=t.device) == t  # (T,)
+        grown = Hypotheses(
+            tokens=torch.where(now, last.unsqueeze(-1), _reorder(beams.tokens, parent)),
+            log_probs=torch.where(now, chosen.unsqueeze(-1), _reorder(beams.log_probs, parent)),
+            attention=torch.where(
+                now[: beams.attention.shape[2]].unsqueeze(-1), looked.unsqueeze(2), attention
+            ),
+            total=total,
+            length=length.gather(1, parent),
+            finished=finished,
+            last=last,
+            before=beams.last.gather(1, parent),
+            state=[_reorder(s, parent) for s in state],
+        )
+        # An open sentence's total can only fall; the longest sentence divides it by most.
+        reach = torch.where(finished, float("-inf"), total / float(T) ** self.length_penalty)
+        worst = torch.where(wanted, best, float("inf")).amin(1)
+        settled = (finished | ~wanted).all() & (reach.amax(1) <= worst).all()
+        return grown, settled
+
+    def log_probs(self, logits: Tensor, t: Tensor, T: int) -> Tensor:
         """Log-probabilities of the words that may come at step ``t`` of ``T``, ``[B, K, V]``."""
-        logits = logits.float()
-        if t == T - 1:
-            # The true price of stopping here, so it is normalised over all that could follow.
-            return (logits + self.forbidden.float()).log_softmax(-1) + self.forbidden_last.float()
-        if t == 0:
-            return (logits + self.forbidden_first.float()).log_softmax(-1)
-        return (logits + self.forbidden.float()).log_softmax(-1)
+        may_follow = torch.where(t == 0, self.forbidden_first, self.forbidden).float()
+        # The true price of stopping at the last step: normalised over all that could follow.
+        may_stay = torch.where(t == T - 1, self.forbidden_last, 0.0).float()
+        return (logits.float() + may_follow).log_softmax(-1) + may_stay
+
+    def _without_repeats(self, log_probs: Tensor, beams: Hypotheses) -> Tensor:
+        """``log_probs`` ``[B, K, V]`` without the words that would repeat a word at once, or three
+        words of the sentence."""
+        last = beams.last.unsqueeze(-1)  # (B, K, 1)
+        log_probs = log_probs.scatter(2, last, float("-inf"))
+        tokens = beams.tokens
+        again = (tokens[:, :, :-2] == beams.before.unsqueeze(-1)) & (tokens[:, :, 1:-1] == last)
+        banned = torch.where(again, float("-inf"), 0.0)  # (B, K, T - 2)
+        return log_probs.scatter_add(2, tokens[:, :, 2:], banned)
 
 
 def _reorder(x: Tensor, parent: Tensor) -> Tensor:
     """Rows of ``x`` ``[B, K, N]`` in the order of ``parent`` ``[B, K]``."""
     return x.gather(1, parent.unsqueeze(-1).expand(-1, -1, x.shape[2]))
-
-
-def _without_repeats(log_probs: Tensor, tokens: Tensor, t: int) -> Tensor:
-    """``log_probs`` ``[B, K, V]`` of step ``t`` without the words that would repeat a word at once
-    or three words of the sentence so far, ``tokens`` ``[B, K, T]``."""
-    if t > 0:
-        last = tokens[:, :, t - 1 : t]  # (B, K, 1)
-        log_probs = log_probs.scatter(2, last, float("-inf"))
-        if t > 2:
-            again = tokens[:, :, : t - 2] == tokens[:, :, t - 2 : t - 1]
-            again = again & (tokens[:, :, 1 : t - 1] == last)  # (B, K, t - 2)
-            banned = torch.zeros_like(again, dtype=log_probs.dtype).masked_fill(
-                again, float("-inf")
-            )
-            log_probs = log_probs.scatter_add(2, tokens[:, :, 2:t], banned)
-    return log_probs
 
 
 def _mask(size: int, indices: list[int]) -> Tensor:

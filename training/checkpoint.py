@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from training.captioner import Captioner
 from training.config import TrainConfig
@@ -73,10 +75,20 @@ def read(path: Path) -> dict[str, Any]:
 def load(path: Path) -> Checkpoint:
     """Rebuild the captioner of a checkpoint, in eval mode on the CPU."""
     content = read(path)
+    return rebuild(content["config"], content["itos"], content["model"], content.get("training"))
+
+
+def rebuild(
+    config: dict[str, Any],
+    itos: Sequence[str],
+    weights: Mapping[str, Tensor],
+    training: dict[str, Any] | None = None,
+) -> Checkpoint:
+    """A captioner in eval mode on the CPU, from its configuration, its words and its weights."""
     known = {item.name for item in dataclasses.fields(TrainConfig)}
-    config = TrainConfig(**{k: v for k, v in content["config"].items() if k in known})
-    vocabulary = Vocabulary(config.freq_threshold)
-    vocabulary.extend(content["itos"])
-    captioner = build_captioner(config, len(vocabulary), pretrained=False)
-    captioner.load_state_dict(content["model"])
-    return Checkpoint(captioner.eval(), vocabulary, config, content.get("training", {}))
+    described = TrainConfig(**{name: value for name, value in config.items() if name in known})
+    vocabulary = Vocabulary(described.freq_threshold)
+    vocabulary.extend(itos)
+    captioner = build_captioner(described, len(vocabulary), pretrained=False)
+    captioner.load_state_dict(weights)
+    return Checkpoint(captioner.eval(), vocabulary, described, training or {})

@@ -22,6 +22,23 @@ from torch.nn import functional as F
 from handler.text import PAD
 
 
+def lstm_step(
+    x: Tensor, hidden: Tensor, cell: Tensor, weights: list[Tensor]
+) -> tuple[Tensor, Tensor]:
+    """The hidden and the cell state ``[B, K, H]`` of one layer of ``nn.LSTM``, by the equations of
+    its documentation, after the input ``x`` ``[B, K, I]``.
+
+    For a single step: ``nn.LSTM`` repacks its weights at every call.
+
+    Args:
+        weights: the layer's ``weight_ih``, ``weight_hh``, ``bias_ih`` and ``bias_hh``.
+    """
+    gates = F.linear(x, weights[0], weights[2]) + F.linear(hidden, weights[1], weights[3])
+    write, forget, new, read = gates.chunk(4, dim=-1)
+    cell = forget.sigmoid() * cell + write.sigmoid() * new.tanh()
+    return read.sigmoid() * cell.tanh(), cell
+
+
 class LSTMDecoder(nn.Module):
     """The decoder of 'Show and Tell': the picture is the first word of the sentence.
 
@@ -42,7 +59,11 @@ class LSTMDecoder(nn.Module):
         self.vocab_size = vocab_size
         self.picture = nn.Linear(channels, embed_size)
         self.embedding = nn.Embedding(vocab_size, embed_size, padding_idx=PAD)
-        self.lstm = nn.LSTM(embed_size, hidden_size, num_layers, batch_first=True)
+        self.hidden_size = hidden_size
+        self.layers = nn.ModuleList(
+            nn.LSTM(hidden_size if number else embed_size, hidden_size, batch_first=True)
+            for number in range(num_layers)
+        )
         self.output = nn.Linear(hidden_size, vocab_size)
         self.dropout = nn.Dropout(dropout)
 
@@ -51,35 +72,38 @@ class LSTMDecoder(nn.Module):
         picture = self.dropout(F.relu(self.picture(features.mean(1))))  # (B, E)
         picture = picture[:, None, None].expand(B, C, 1, -1)
         words = self.dropout(self.embedding(tokens))  # (B, C, T, E)
-        inputs = torch.cat([picture, words], dim=2).flatten(0, 1)  # (B*C, 1+T, E)
-        outputs, _ = self.lstm(inputs)
-        return outputs[:, 1:].unflatten(0, (B, C))
+        x = torch.cat([picture, words], dim=2).flatten(0, 1)  # (B*C, 1+T, E)
+        for layer in self.layers:
+            x, _ = layer(x)
+        return x[:, 1:].unflatten(0, (B, C))
 
     def logits(self, hidden: Tensor) -> Tensor:
         return self.output(hidden)
 
     @torch.jit.export
     def start(self, features: Tensor, beams: int) -> tuple[list[Tensor], list[Tensor]]:
-        picture = F.relu(self.picture(features.mean(1))).unsqueeze(1)  # (B, 1, E)
-        _, (h, c) = self.lstm(picture)  # (layers, B, H)
-        h = h.transpose(0, 1).flatten(1).unsqueeze(1).expand(-1, beams, -1)  # (B, K, layers*H)
-        c = c.transpose(0, 1).flatten(1).unsqueeze(1).expand(-1, beams, -1)
+        x = F.relu(self.picture(features.mean(1))).unsqueeze(1).expand(-1, beams, -1)  # (B, K, E)
+        zeros = x.new_zeros(x.shape[0], beams, self.hidden_size)
+        _, state = self._say(x, [zeros for _ in range(2 * len(self.layers))])
         uniform = torch.full_like(features[:, :, 0], 1.0 / features.shape[1])  # (B, G)
-        return [uniform], [h, c]
+        return [uniform], state
 
     @torch.jit.export
     def step(
         self, tokens: Tensor, memory: list[Tensor], state: list[Tensor]
     ) -> tuple[Tensor, list[Tensor], Tensor]:
-        B, K = tokens.shape
-        layers = self.lstm.num_layers
-        h = state[0].reshape(B * K, layers, -1).transpose(0, 1).contiguous()
-        c = state[1].reshape(B * K, layers, -1).transpose(0, 1).contiguous()
-        words = self.embedding(tokens).view(B * K, 1, -1)
-        output, (h, c) = self.lstm(words, (h, c))
-        logits = self.output(output).view(B, K, -1)
-        state = [h.transpose(0, 1).reshape(B, K, -1), c.transpose(0, 1).reshape(B, K, -1)]
-        return logits, state, memory[0].unsqueeze(1).expand(-1, K, -1)
+        spoken, state = self._say(self.embedding(tokens), state)
+        attention = memory[0].unsqueeze(1).expand(-1, tokens.shape[1], -1)
+        return self.output(spoken), state, attention
+
+    def _say(self, x: Tensor, state: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        """One step of all layers: the state is the hidden and the cell state of each in turn."""
+        following: list[Tensor] = []
+        for number, layer in enumerate(self.layers):
+            weights = [layer.weight_ih_l0, layer.weight_hh_l0, layer.bias_ih_l0, layer.bias_hh_l0]
+            x, cell = lstm_step(x, state[2 * number], state[2 * number + 1], weights)  # type: ignore[arg-type]
+            following += [x, cell]
+        return x, following
 
 
 class AttentionDecoder(nn.Module):
@@ -138,39 +162,42 @@ class AttentionDecoder(nn.Module):
     @torch.jit.export
     def start(self, features: Tensor, beams: int) -> tuple[list[Tensor], list[Tensor]]:
         keys, values, picture = self._read(features)
-        zeros = keys.new_zeros(features.shape[0], beams, self.query.in_features)
+        zeros = picture.new_zeros(features.shape[0], beams, self.query.in_features)
         return [keys, values, picture], [zeros, zeros, zeros, zeros]
 
     @torch.jit.export
     def step(
         self, tokens: Tensor, memory: list[Tensor], state: list[Tensor]
     ) -> tuple[Tensor, list[Tensor], Tensor]:
-        B, K = tokens.shape
-        flat = [s.reshape(1, B * K, -1) for s in state]
         words = self.embedding(tokens) + memory[2].unsqueeze(1)  # (B, K, E)
-        asked, (h1, c1) = self.word_lstm(words.view(B * K, 1, -1), (flat[0], flat[1]))
-        context, attention = self._attend(asked.view(B, K, -1), memory[0], memory[1])
-        both = torch.cat([asked.view(B, K, -1), context], dim=-1)
-        spoken, (h2, c2) = self.language_lstm(both.view(B * K, 1, -1), (flat[2], flat[3]))
-        hidden = self.output(torch.cat([spoken.view(B, K, -1), context], dim=-1))
-        state = [s.view(B, K, -1) for s in (h1, c1, h2, c2)]
-        return self.logits(hidden), state, attention
+        lstm = self.word_lstm
+        weights = [lstm.weight_ih_l0, lstm.weight_hh_l0, lstm.bias_ih_l0, lstm.bias_hh_l0]
+        asked, c1 = lstm_step(words, state[0], state[1], weights)  # type: ignore[arg-type]
+        context, attention = self._attend(asked, memory[0], memory[1])
+        both = torch.cat([asked, context], dim=-1)
+        lstm = self.language_lstm
+        weights = [lstm.weight_ih_l0, lstm.weight_hh_l0, lstm.bias_ih_l0, lstm.bias_hh_l0]
+        spoken, c2 = lstm_step(both, state[2], state[3], weights)  # type: ignore[arg-type]
+        hidden = self.output(torch.cat([spoken, context], dim=-1))
+        return self.logits(hidden), [asked, c1, spoken, c2], attention
 
     def _read(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Keys and values ``[B, G, H]`` and the picture as a whole ``[B, E]``."""
+        """By head, keys ``[B, heads, H/heads, G]`` and values ``[B, heads, G, H/heads]``, and the
+        picture as a whole ``[B, E]``."""
         grid = F.relu(self.project(features))
-        return self.key(grid), self.value(grid), self.picture(grid.mean(1))
+        keys = self._split(self.key(grid)).transpose(-1, -2)
+        return keys.contiguous(), self._split(self.value(grid)), self.picture(grid.mean(1))
 
     def _attend(self, asked: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """For each of N questions ``[B, N, H]``: the context ``[B, N, H]`` and where it came from,
         ``[B, N, G]``, averaged over the heads."""
         query = self._split(self.query(asked))  # (B, heads, N, H/heads)
-        scores = query @ self._split(keys).transpose(-1, -2) / math.sqrt(query.shape[-1])
-        weights = scores.softmax(-1)  # (B, heads, N, G)
-        context = (weights @ self._split(values)).transpose(1, 2).flatten(2)
+        weights = (query @ keys / math.sqrt(query.shape[-1])).softmax(-1)  # (B, heads, N, G)
+        context = (weights @ values).transpose(1, 2).flatten(2)
         return context, weights.mean(1)
 
     def _split(self, x: Tensor) -> Tensor:
+        """``[B, N, H]`` by head: ``[B, heads, N, H/heads]``."""
         return x.unflatten(-1, [self.heads, -1]).transpose(1, 2)
 
 

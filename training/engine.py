@@ -186,9 +186,10 @@ def sample(captioner: Captioner, features: Tensor, samples: int, max_length: int
     drawn = torch.full((B, samples, T), PAD, device=features.device)
     last = torch.full((B, samples), SOS, device=features.device)
     finished = torch.zeros_like(last, dtype=torch.bool)
+    steps = torch.arange(T, device=features.device)
     for t in range(T):
         logits, state, _ = captioner.decoder.step(last, memory, state)
-        probabilities = captioner.log_probs(logits, t, T).exp()
+        probabilities = captioner.log_probs(logits, steps[t], T).exp()
         # Rows of the last step hold only the price of <EOS>; they need not sum to 1.
         last = _draw(probabilities).masked_fill(finished, PAD)
         drawn[:, :, t] = last

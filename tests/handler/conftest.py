@@ -37,7 +37,12 @@ class ToyCaptioner(torch.nn.Module):
         self.gain = torch.nn.Parameter(torch.ones(1, dtype=torch.float16), requires_grad=False)
 
     def forward(
-        self, images: torch.Tensor, beam_size: int, max_length: int, with_attention: bool
+        self,
+        images: torch.Tensor,
+        beam_size: int,
+        max_length: int,
+        with_attention: bool,
+        num_captions: int,
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
         if max_length == self.failing_length:
             raise RuntimeError("/secret/path: CUDA out of memory")
@@ -59,7 +64,8 @@ class ToyCaptioner(torch.nn.Module):
                     if with_attention:
                         attention[b, k, t] = 1.0 / G
         confidence = 0.9 - 0.1 * torch.arange(beam_size).float().repeat(B, 1)
-        return tokens, log_probs, attention, confidence
+        N = num_captions
+        return tokens[:, :N], log_probs[:, :N], attention[:, :N], confidence[:, :N]
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from handler.captioner import Captioner
 from handler.decode import decode
+from handler.engines import Search
 from handler.text import EOS
 
 ARCHIVE = Path(__file__).resolve().parents[2] / "model_store" / "captioner.mar"
@@ -115,7 +116,7 @@ def looks(tmp_path_factory: pytest.TempPathFactory) -> Looks:
         for left, top, right, bottom in (each.box for each in shown)
     ]
     pixels = torch.stack([decode(each.png, captioner.image_size).pixels for each in shown])
-    beams = captioner(pixels, 3, 20, True)
+    beams = captioner(pixels, Search(3, 20, 1, with_attention=True))
     attention = torch.zeros(len(shown), rows * columns)
     for n, tokens in enumerate(beams.tokens[:, 0].tolist()):
         words = [captioner.vocabulary[token] for token in tokens[: tokens.index(EOS)]]

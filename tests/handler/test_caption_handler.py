@@ -14,7 +14,8 @@ from ts.utils.util import list_classes_from_module
 
 from handler import caption_handler
 from handler.caption_handler import CaptionHandler
-from handler.captioner import Beams, Captioner, choose_device
+from handler.captioner import Captioner, choose_device
+from handler.engines import Beams, Search
 
 Request = tuple[dict[str, Any], dict[str, str]]
 Ask = Callable[[Sequence[Request]], list[tuple[int, Any]]]
@@ -129,15 +130,23 @@ def test_equal_options_share_one_call(
     calls: list[tuple[Any, ...]] = []
     caption = Captioner.__call__
 
-    def spy(self: Captioner, images: torch.Tensor, *group: Any) -> Beams:
-        calls.append((len(images), *group))
-        return caption(self, images, *group)
+    def spy(self: Captioner, images: torch.Tensor, search: Search) -> Beams:
+        calls.append((len(images), *search))
+        return caption(self, images, search)
 
     monkeypatch.setattr(Captioner, "__call__", spy)
     picture = {"body": draw("red")}
-    marks = [{}, {"X-Num-Captions": "2"}, {"explain": "True"}, {"X-Beam-Size": "4"}, {}]
-    assert {status for status, _ in ask([(picture, mark) for mark in marks])} == {200}
-    assert calls == [(3, 3, 20, False), (1, 3, 20, True), (1, 4, 20, False)]
+    marks = [
+        {"X-Num-Captions": "1"},
+        {"X-Num-Captions": "2"},
+        {"explain": "True"},
+        {"X-Beam-Size": "4"},
+        {"X-Num-Captions": "1"},
+    ]
+    answers = ask([(picture, mark) for mark in marks])
+    assert [len(answer["captions"]) for _, answer in answers] == [1, 2, 3, 3, 1]
+    # As many sentences as the most demanding one of them wants.
+    assert calls == [(3, 3, 20, 2, False), (1, 3, 20, 3, True), (1, 4, 20, 3, False)]
 
 
 def test_failing_group_fails_alone(ask: Ask, draw: Draw, caplog: pytest.LogCaptureFixture) -> None:
@@ -230,15 +239,15 @@ def test_every_batch_size_is_warmed_up_before_the_worker_is_ready(
     calls: list[tuple[Any, ...]] = []
     caption = Captioner.__call__
 
-    def spy(self: Captioner, images: torch.Tensor, *group: Any) -> Beams:
-        calls.append((len(images), *group))
-        return caption(self, images, *group)
+    def spy(self: Captioner, images: torch.Tensor, search: Search) -> Beams:
+        calls.append((len(images), *search))
+        return caption(self, images, search)
 
     monkeypatch.setattr(Captioner, "__call__", spy)
     handler = CaptionHandler()
     handler.initialize(make_context({"warm_up": [1, 4], "max_length": 9}))
     assert handler.initialized
-    assert calls == [(n, 3, 9, attention) for n in (1, 4) for attention in (False, True)]
+    assert calls == [(n, 3, 9, 3, attention) for n in (1, 4) for attention in (False, True)]
 
 
 def test_model_that_fails_is_never_ready(make_context: Callable[..., Context]) -> None:

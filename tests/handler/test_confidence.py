@@ -15,6 +15,7 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from handler.captioner import Captioner
 from handler.decode import decode
+from handler.engines import Search
 
 ARCHIVE = Path(__file__).resolve().parents[2] / "model_store" / "captioner.mar"
 SIDE = 400  # pixels
@@ -109,7 +110,7 @@ def confidence(captioner: Captioner, image: Image.Image) -> float:
     file = io.BytesIO()
     image.save(file, "PNG")
     pixels = decode(file.getvalue(), captioner.image_size).pixels
-    return float(captioner(pixels.unsqueeze(0), 3, 20, False).confidence[0, 0])
+    return float(captioner(pixels.unsqueeze(0), Search(3, 20, 1)).confidence[0, 0])
 
 
 @pytest.fixture(scope="module")

@@ -112,7 +112,7 @@ def test_the_original_decoder_has_its_layers() -> None:
     shapes = {name: tuple(p.shape) for name, p in decoder.named_parameters()}
     assert shapes["picture.weight"] == (256, 2048)
     assert shapes["embedding.weight"] == (100, 256)
-    assert shapes["lstm.weight_hh_l0"] == (4 * 256, 256)
+    assert shapes["layers.0.weight_hh_l0"] == (4 * 256, 256)
     assert shapes["output.weight"] == (100, 256)
     assert decoder.dropout.p == 0.5
 

@@ -1,0 +1,163 @@
+"""The engines that run an exported captioner: PyTorch anywhere, ONNX Runtime on the CPU."""
+
+import json
+import logging
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import torch
+
+logger = logging.getLogger(__name__)
+
+ENGINES = ("auto", "torchscript", "onnxruntime")
+# What `captioner.pt` carries beside the TorchScript module (training.graph makes both).
+GRAPH = "captioner.onnx"  # the same captioner as an ONNX graph without weights
+WEIGHTS = "weights.json"  # the names of the weights that the graph wants, `.T`: transposed
+
+
+class Beams(NamedTuple):
+    """What a captioner found, best sentence first, on the CPU."""
+
+    tokens: torch.Tensor  # (B, N, T) int64, <EOS> included, padded with <PAD>
+    log_probs: torch.Tensor  # (B, N, T) float32, of each token, natural logarithm
+    attention: torch.Tensor  # (B, N, T, G) float32, or (B, N, 0, G) where it was not asked for
+    confidence: torch.Tensor  # (B, N) float32, 0 to 1; the model card says what it means
+
+
+class Search(NamedTuple):
+    """What a beam search is asked for."""
+
+    beam_size: int
+    max_length: int  # words
+    num_captions: int  # at most beam_size: the search ends as soon as these are settled
+    with_attention: bool = False
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What `captioner.pt` holds."""
+
+    script: Any  # torch.jit.ScriptModule, with the attributes of training.captioner.Captioner
+    graph: bytes  # empty where there is none
+    weights: list[str]  # names that the graph gives to the module's weights
+
+
+class Engine(Protocol):
+    """Captions batches of pictures, (B, 3, S, S) uint8 RGB on the CPU."""
+
+    name: str
+    precision: str
+
+    def __call__(self, images: torch.Tensor, search: Search) -> Beams:
+        """Caption pictures in one beam search."""
+
+
+class TorchScriptEngine:
+    """The module itself, frozen: in half precision on a GPU, in single precision on a CPU."""
+
+    name = "torchscript"
+
+    def __init__(self, exported: Exported, device: torch.device) -> None:
+        on_gpu = device.type == "cuda"
+        self.precision = "float16" if on_gpu else "float32"
+        self._device = device
+        # Weights are stored in half precision, in which CPUs are slow at computing.
+        script = exported.script.half() if on_gpu else exported.script.float()
+        self._module = torch.jit.freeze(script)
+
+    @torch.inference_mode()
+    def __call__(self, images: torch.Tensor, search: Search) -> Beams:
+        """Caption pictures in one beam search."""
+        if self._device.type == "cuda":
+            images = images.pin_memory().to(self._device, non_blocking=True)
+        beam_size, max_length, num_captions, with_attention = search
+        found = self._module(images, beam_size, max_length, with_attention, num_captions)
+        return Beams(*(tensor.cpu() for tensor in found))
+
+
+class OnnxEngine:
+    """The graph beside the module, with the module's weights, in ONNX Runtime on the CPU."""
+
+    name = "onnxruntime"
+    precision = "float32"
+
+    def __init__(self, exported: Exported) -> None:
+        import onnxruntime
+
+        values = exported.script.state_dict()
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        # Between two batches the cores belong to decoding and to the other processes.
+        options.add_session_config_entry("session.force_spinning_stop", "1")
+        options.log_severity_level = 3  # errors: the warnings are about its own optimisations
+        # The session reads these where they are, so they live as long as it does.
+        self._weights = [
+            onnxruntime.OrtValue.ortvalue_from_numpy(_weight(values, name).numpy())
+            for name in exported.weights
+        ]
+        options.add_external_initializers(exported.weights, self._weights)
+        self._session = onnxruntime.InferenceSession(
+            exported.graph, options, providers=["CPUExecutionProvider"]
+        )
+
+    def __call__(self, images: torch.Tensor, search: Search) -> Beams:
+        """Caption pictures in one beam search."""
+        scores = torch.full((search.beam_size,), -torch.inf)
+        scores[0] = 0.0  # of K equal empty sentences only one may grow
+        steps = torch.arange(search.max_length + 1)
+        wanted = torch.arange(search.beam_size) < search.num_captions
+        looks = steps if search.with_attention else steps[:0]
+        inputs = {
+            "images": images,
+            "scores": scores,
+            "steps": steps,
+            "looks": looks,
+            "wanted": wanted,
+        }
+        found = self._session.run(None, {name: value.numpy() for name, value in inputs.items()})
+        return Beams(*(torch.from_numpy(array)[:, : search.num_captions] for array in found))
+
+
+def _weight(values: dict[str, torch.Tensor], name: str) -> torch.Tensor:
+    weight = values[name.removesuffix(".T")].float()
+    return (weight.T if name.endswith(".T") else weight).contiguous()
+
+
+def read_module(path: Path, device: torch.device) -> Exported:
+    """Read `captioner.pt` onto a device."""
+    beside = {GRAPH: b"", WEIGHTS: b""}
+    script = torch.jit.load(  # type: ignore[no-untyped-call]
+        path, map_location=device, _extra_files=beside
+    ).eval()
+    return Exported(script, beside[GRAPH], json.loads(beside[WEIGHTS] or "[]"))
+
+
+def load_engine(exported: Exported, name: str, device: torch.device) -> Engine:
+    """Load the engine of this name; `auto` takes the fastest that there is.
+
+    Raises:
+        ValueError: it cannot run this module on this device; the message says why.
+    """
+    if name == "torchscript":
+        return TorchScriptEngine(exported, device)
+    reason = _why_not_onnx(exported, device)
+    if not reason:
+        return OnnxEngine(exported)
+    if name == "onnxruntime":
+        raise ValueError(f"engine is 'onnxruntime', but {reason}")
+    if device.type == "cpu":
+        logger.warning("The engine is TorchScript, a slower one on a CPU: %s", reason)
+    return TorchScriptEngine(exported, device)
+
+
+def _why_not_onnx(exported: Exported, device: torch.device) -> str:
+    """Say what stands against ONNX Runtime; nothing if nothing does."""
+    if device.type != "cpu":
+        return f"it runs on the CPU alone, and the device is {device}"
+    if not exported.graph:
+        return "the archive holds no ONNX graph; pack it anew with training.archive --repack"
+    if find_spec("onnxruntime") is None:
+        return "the package onnxruntime is not installed"
+    return ""
