@@ -2,6 +2,7 @@
 
 import json
 import logging
+import time
 from collections import defaultdict
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +18,7 @@ from handler.decode import ACCEPTED, decode
 from handler.engines import Search
 from handler.errors import CaptioningFailed, RequestError
 from handler.options import MAX_BEAM_SIZE, MAX_LENGTH, read_options
-from handler.request import Job, asks_for, picture_bytes
+from handler.request import Job, asks_for, picture_bytes, request_id
 from handler.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -58,9 +59,14 @@ class CaptionHandler(BaseHandler):  # type: ignore[misc]  # ts has no types
 
     def handle(self, data: list[dict[str, Any]], context: Any) -> list[bytes]:
         """Answer a batch: JSON in every slot, each with a status of its own."""
+        started = time.perf_counter()
         headers = [_headers(context, index) for index in range(len(data))]
         outcomes = self.predict(list(self.pool.map(self.decode, data, headers)))
-        return [self.encode(outcome, index, context) for index, outcome in enumerate(outcomes)]
+        answers = [self.encode(outcome, index, context) for index, outcome in enumerate(outcomes)]
+        ids = " ".join(map(request_id, headers))
+        milliseconds = 1e3 * (time.perf_counter() - started)
+        logger.info("Answered %d in %.0f ms, requests %s", len(data), milliseconds, ids)
+        return answers
 
     def decode(
         self, fields: Mapping[str, object], headers: Mapping[str, str]
@@ -75,9 +81,9 @@ class CaptionHandler(BaseHandler):  # type: ignore[misc]  # ts has no types
         except RequestError as error:
             return error
         except Exception:  # out of memory, say: this one request only
-            logger.exception("A request could not be read")
+            logger.exception("Request %s could not be read", request_id(headers))
             return CaptioningFailed()
-        return Job(picture, options, asks_for("explain", headers))
+        return Job(picture, options, asks_for("explain", headers), request_id(headers))
 
     def predict(
         self, items: list[Job | dict[str, Any] | RequestError]
@@ -97,7 +103,9 @@ class CaptionHandler(BaseHandler):  # type: ignore[misc]  # ts has no types
             if not isinstance(outcome, RequestError):
                 return _json(outcome)
         except ValueError:  # NaN or infinity, which JSON has no word for
-            logger.exception("The captioner answered with numbers that are not finite")
+            logger.exception(
+                "Numbers that are not finite: request %s", request_id(_headers(context, index))
+            )
             outcome = CaptioningFailed()
         context.set_response_status(outcome.code, outcome.phrase, index)
         return _json(outcome.to_json())
@@ -115,7 +123,7 @@ class CaptionHandler(BaseHandler):  # type: ignore[misc]  # ts has no types
                 for row, job in enumerate(jobs)
             ]
         except Exception:
-            logger.exception("The captioner failed on %d pictures", len(jobs))
+            logger.exception("The captioner failed on requests %s", [job.id for job in jobs])
             return [CaptioningFailed() for _ in jobs]
 
     def _describe(self) -> dict[str, Any]:

@@ -86,7 +86,7 @@ class Picture:
     format: str  # Pillow's name: "JPEG", "PNG", ...
 
 
-def decode(data: bytes, size: int, limits: Limits = DEFAULT_LIMITS) -> Picture:
+def decode(data: bytes | bytearray, size: int, limits: Limits = DEFAULT_LIMITS) -> Picture:
     """Decode a picture, turn it upright and squeeze the whole of it to `size` x `size`.
 
     Of an animation or a document of several pages the first one counts.
@@ -131,7 +131,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def _open(data: bytes, limits: Limits) -> ImageFile:
+def _open(data: bytes | bytearray, limits: Limits) -> ImageFile:
     """Read the header of a picture within the limits; no pixel is decoded yet."""
     if not data:
         raise MissingImage(f"The picture is empty (0 bytes). Send a {FORMATS} file.")
@@ -167,7 +167,7 @@ def _too_many(came: str, limits: Limits) -> str:
     return f"{came}; {accepted}. Make it smaller and send it again."
 
 
-def _guess(data: bytes) -> str:
+def _guess(data: bytes | bytearray) -> str:
     """Name what came instead of a picture, for the error's reader."""
     head = data[:64]
     return next((name for start, name in _FOREIGN if start.match(head)), "of an unknown format")

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -164,6 +165,19 @@ def test_answer_that_is_not_finite_fails_alone(ask: Ask, draw: Draw) -> None:
     answers = ask([({"body": draw(colour)}, {}) for colour in ("red", "white", "blue")])
     assert [status for status, _ in answers] == [200, 500, 200]
     assert answers[1][1]["type"] == "CaptioningFailed"
+
+
+def test_the_log_names_requests_by_their_ids(
+    ask: Ask, draw: Draw, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "handler.caption_handler")
+    picture = {"body": draw("red")}
+    forged = {"X-Request-ID": "one\nMODEL_LOG - two"}
+    ask([(picture, {"X-Request-ID": "abc-1"}), (picture, {}), (picture, forged)])
+    assert re.fullmatch(r"Answered 3 in \d+ ms, requests abc-1 - -", caplog.messages[-1])
+    failing = {"X-Request-ID": "f.2", "X-Max-Length": "13"}
+    ask([(picture, failing)])
+    assert "The captioner failed on requests ['f.2']" in caplog.messages
 
 
 def test_places_left_over_in_the_beam_are_no_captions(

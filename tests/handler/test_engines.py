@@ -117,3 +117,10 @@ def test_a_gpu_is_never_left_for_the_cpu(folder: Path) -> None:
     exported = read_module(folder / "captioner.pt", CPU)
     with pytest.raises(ValueError, match="runs on the CPU alone, and the device is cuda:0"):
         load_engine(exported, "onnxruntime", torch.device("cuda", 0))
+
+
+def test_a_gpu_gets_the_layout_that_suits_it(folder: Path) -> None:
+    weights = read_module(folder / "captioner.pt", CPU).script.half().state_dict()
+    filters = [w for w in weights.values() if w.dim() == 4 and w.shape[0] > 3]
+    assert len(filters) > 50
+    assert all(w.is_contiguous(memory_format=torch.channels_last) for w in filters)
