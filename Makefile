@@ -15,11 +15,12 @@ ARGS ?=
 # The extras of pyproject.toml that an environment has beside what serving needs.
 EXTRAS_serve :=
 EXTRAS_train := train
-EXTRAS_dev := train dev
+EXTRAS_bench := train bench
+EXTRAS_dev := train bench dev
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: serve test train evaluate export image lint format help
+.PHONY: serve test train evaluate export bench image lint format help
 .PRECIOUS: $(VENV)/.installed-%
 
 serve: $(VENV)/.installed-serve ## Start TorchServe and the page, and say where it is
@@ -37,6 +38,9 @@ evaluate: $(VENV)/.installed-train ## Score a captioner (ARGS="--help": the opti
 
 export: $(VENV)/.installed-train ## Export a checkpoint to TorchScript (ARGS="--help": the options)
 	@exec $(PY) -m training.export $(ARGS)
+
+bench: $(VENV)/.installed-bench ## Measure serving, beside other servers (ARGS="--help": the options)
+	@exec $(PY) -m benchmarks.serving $(ARGS)
 
 image: ## Build the container image (DEVICE=cpu or cuda) with Docker, Podman or Buildah
 	@if docker info >/dev/null 2>&1; then set -- docker build; \

@@ -28,14 +28,26 @@ def draw_examples(folder: Path, count: int, seed: int = 0) -> list[Example]:
     return examples
 
 
-def _picture(chance: random.Random) -> Image.Image:
+def draw_pictures(
+    folder: Path, count: int, size: tuple[int, int] = SIZE, seed: int = 0
+) -> list[Path]:
+    """``count`` JPEG pictures of ``size`` in ``folder``, which is made; a seed decides them all."""
+    chance = random.Random(seed)
+    folder.mkdir(parents=True)
+    paths = [folder / f"{number}.jpg" for number in range(count)]
+    for path in paths:
+        _picture(chance, size).save(path, quality=90)
+    return paths
+
+
+def _picture(chance: random.Random, size: tuple[int, int] = SIZE) -> Image.Image:
     """Coloured clouds with shapes before them."""
-    small = SIZE[0] // 10, SIZE[1] // 10
+    small = size[0] // 10, size[1] // 10
     clouds = Image.frombytes("RGB", small, chance.randbytes(3 * small[0] * small[1]))
-    picture = clouds.resize(SIZE, Image.Resampling.BICUBIC)
+    picture = clouds.resize(size, Image.Resampling.BICUBIC)
     draw = ImageDraw.Draw(picture)
     for _ in range(8):
-        x, y = chance.randrange(SIZE[0]), chance.randrange(SIZE[1])
+        x, y = chance.randrange(size[0]), chance.randrange(size[1])
         shape = draw.ellipse if chance.random() < 0.5 else draw.rectangle
         colour = "#" + chance.randbytes(3).hex()
         shape((x, y, x + chance.randrange(20, 200), y + chance.randrange(20, 200)), fill=colour)
