@@ -11,6 +11,7 @@ import json
 import sys
 import time
 from collections.abc import Sequence
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +34,10 @@ def client(url: Any, until: float, request: tuple[str, bytes, dict[str, str]]) -
             response = connection.post(path, body=body, headers=headers)
             response.read()
             status, wait = response.status_code, response.get("retry-after")
-        except OSError:
+        except (OSError, HTTPException):
             status, wait = 0, None
         seen.append((status, 1e3 * (time.perf_counter() - started)))
         if status != 200:
-            connection.close()
             gevent.sleep(float(wait or WAIT_S))
     return seen
 
