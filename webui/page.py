@@ -10,6 +10,14 @@ from webui.settings import Settings
 
 bp = Blueprint("page", __name__)
 
+PAGES = (  # endpoint and name of what the head of every page links to
+    ("page.show", "Captions"),
+    ("compare.show", "Compare"),
+    ("versions.show", "Versions"),
+    ("operations.show", "Operations"),
+    ("docs.show", "API"),
+)
+
 
 @bp.get("/")
 def show() -> str:
@@ -36,12 +44,13 @@ def init_app(app: Flask) -> None:
     app.add_template_filter(answer.pieces)
     app.add_template_filter(answer.doubt)
     app.add_template_filter(answer.percent)
-    app.context_processor(_limits)
+    app.context_processor(_common)
 
 
-def _limits() -> dict[str, object]:
+def _common() -> dict[str, object]:
     settings: Settings = current_app.extensions["settings"]
     return {
+        "pages": [one for one in PAGES if one[0] in current_app.view_functions],
         "max_upload_mb": settings.max_upload_mb,
         "max_upload_bytes": settings.max_upload_bytes,
         "titles": {str(code): title for code, title in errors.TITLES.items()},
