@@ -49,14 +49,17 @@ export class Bar {
     const { pause } = this.queue;
     slot(this.bar, "hold").hidden = !pause;
     if (!pause) return;
-    const show = () => {
-      const seconds = Math.max(1, Math.ceil((pause.until - Date.now()) / 1000));
-      const waiting = count(this.queue.counts().waiting, "picture");
-      fill(this.bar, "reason", `${title(pause.problem)}. ${waiting} kept; the next try is in ${seconds} s.`);
-    };
-    show();
-    say(slot(this.bar, "reason").textContent);
-    this.clock = setInterval(show, 1000);
+    this.#countDown();
+    say(`${title(pause.problem)}. The pictures are kept and tried again by themselves.`);
+    this.clock = setInterval(() => this.#countDown(), 1000);
+  }
+
+  #countDown() {
+    const { pause } = this.queue;
+    const { waiting, sending } = this.queue.counts();
+    const seconds = Math.max(1, Math.ceil((pause.until - Date.now()) / 1000));
+    const kept = `${count(waiting + sending, "picture")} kept`;
+    fill(this.bar, "reason", `${title(pause.problem)}. ${kept}; the next try is in ${seconds} s.`);
   }
 }
 
