@@ -11,7 +11,7 @@ from typing import Any
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from webui import api, compare, errors, health, metrics, page, security, served
+from webui import api, compare, compression, errors, health, metrics, page, security, served
 from webui.extensions import csrf, limiter
 from webui.settings import LOOPBACK, PREFIX, Settings
 from webui.torchserve import TorchServe
@@ -50,6 +50,7 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     errors.init_app(app)
     metrics.init_app(app)  # first, so that refused requests are counted too
     security.init_app(app)
+    compression.init_app(app)
     limiter.init_app(app)
     csrf.init_app(app)
     page.init_app(app)
