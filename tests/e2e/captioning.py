@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -75,9 +76,10 @@ class Held:
     """Requests for captions that are held back until they are let go."""
 
     def __init__(self, page: Page) -> None:
+        self.page = page
         self.routes: list[Route] = []
         self.released = 0
-        page.route("**/api/captions", self.routes.append)
+        page.route("**/api/captions", lambda route: self.routes.append(route))
 
     @property
     def pending(self) -> int:
@@ -85,6 +87,9 @@ class Held:
         return len(self.routes) - self.released
 
     def release(self) -> None:
-        """Answer the oldest one."""
+        """Answer the oldest one; it may still be on its way here."""
+        give_up = time.monotonic() + ANSWER_MS / 1000
+        while not self.pending and time.monotonic() < give_up:
+            self.page.wait_for_timeout(10)
         self.routes[self.released].fulfill(json=ANSWER)
         self.released += 1

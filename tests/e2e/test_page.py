@@ -316,6 +316,14 @@ def test_a_caption_is_the_same_with_and_without_javascript(
     plain.context.close()
 
 
+def test_a_phone_offers_its_camera(browser: Browser, service: Service) -> None:
+    page = browser.new_page(base_url=service.page_url, has_touch=True, is_mobile=True)
+    page.goto("/")
+    expect(page.get_by_text("Take a photo")).to_be_visible()
+    expect(page.locator("#camera")).to_have_attribute("capture", "environment")
+    page.close()
+
+
 def test_nothing_is_asked_of_any_other_server(
     page: Page, service: Service, pictures: dict[str, Path]
 ) -> None:

@@ -16,6 +16,7 @@ export class Reading {
     this.item = item;
     this.explain = explain;
     this.line = slot(view, "caption");
+    this.line.classList.add("live"); // a ::first-letter would leave a word of one letter without a box
     this.pinned = null; // the word that was tapped
     this.wanted = null; // the word that is shown, or will be once it is known where it looked
     this.line.addEventListener("keydown", (event) => this.#key(event));
@@ -32,6 +33,7 @@ export class Reading {
     )));
     const first = this.line.querySelector(".word");
     if (first) first.tabIndex = 0;
+    first?.classList.toggle("first", first === this.line.firstChild);
   }
 
   #word(text, index, { probability }) {
