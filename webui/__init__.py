@@ -1,6 +1,6 @@
 """The web front of Captionize: a page and an API over TorchServe.
 
-One blueprint a file: page, api, health, metrics. `torchserve` alone talks to TorchServe.
+One blueprint a file: page, compare, api, health, metrics. `torchserve` alone talks to TorchServe.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from webui import api, errors, health, metrics, page, security
+from webui import api, compare, compression, errors, health, metrics, page, security, served
 from webui.extensions import csrf, limiter
 from webui.settings import LOOPBACK, PREFIX, Settings
 from webui.torchserve import TorchServe
@@ -50,9 +50,11 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     errors.init_app(app)
     metrics.init_app(app)  # first, so that refused requests are counted too
     security.init_app(app)
+    compression.init_app(app)
     limiter.init_app(app)
     csrf.init_app(app)
     page.init_app(app)
-    for blueprint in (page.bp, api.bp, health.bp, metrics.bp):
+    served.init_app(app)
+    for blueprint in (page.bp, compare.bp, api.bp, health.bp, metrics.bp):
         app.register_blueprint(blueprint)
     return app

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Blueprint, Flask, current_app, render_template
 
-from webui import answer, errors, torchserve, uploads
+from webui import answer, captioning, errors, uploads
 from webui.extensions import upload_limit
 from webui.settings import Settings
 
@@ -30,7 +30,7 @@ def show() -> str:
 def caption() -> str:
     """The page with the caption of the uploaded picture; the script uses the API instead."""
     upload = uploads.read()
-    result = torchserve.current().caption(upload.picture, upload.options)
+    result = captioning.answer_to(upload)
     return render_template(
         "page.html",
         answer=result,
@@ -44,6 +44,7 @@ def init_app(app: Flask) -> None:
     app.add_template_filter(answer.pieces)
     app.add_template_filter(answer.doubt)
     app.add_template_filter(answer.percent)
+    app.add_template_filter(answer.unsure)
     app.context_processor(_common)
 
 
@@ -51,6 +52,7 @@ def _common() -> dict[str, object]:
     settings: Settings = current_app.extensions["settings"]
     return {
         "pages": [one for one in PAGES if one[0] in current_app.view_functions],
+        "endpoints": current_app.view_functions.keys(),
         "max_upload_mb": settings.max_upload_mb,
         "max_upload_bytes": settings.max_upload_bytes,
         "titles": {str(code): title for code, title in errors.TITLES.items()},

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Mapping
-from typing import TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import requests
 from flask import current_app
@@ -24,6 +24,7 @@ T = TypeVar("T")
 
 MANAGEMENT_TIMEOUT_S = 3.0
 CONNECTIONS = 32  # kept open to each address; more threads than this open their own
+NO_SUCH_VERSION = "ModelVersionNotFoundException"
 PASSED_ON = (400, 413, 415, 422)  # the handler's answers about the picture or an option
 
 
@@ -32,6 +33,7 @@ class TorchServeError(ServiceError):
 
     TorchServeError       502  an answer that is none of the following
     ├── Refused           400, 413, 415, 422 in the handler's own words: the request is at fault
+    ├── UnknownVersion    404  the version that was asked for is not registered
     ├── NotReady          503  no worker is ready or the queue is full; has a Retry-After
     ├── TooSlow           504  no answer within CAPTIONIZE_TIMEOUT_S
     └── Away              502  no connection, or it broke
@@ -44,6 +46,19 @@ class TorchServeError(ServiceError):
 
 class Refused(TorchServeError):
     """The picture or an option was refused."""
+
+
+class UnknownVersion(TorchServeError):
+    """There is no such version of the model."""
+
+    code = 404
+    type = "UnknownVersion"
+
+    def __init__(self, version: str) -> None:
+        super().__init__(
+            f"Expected a version of the model that is registered, got {version!r}. "
+            "GET /api/versions lists them; leave it out for the default."
+        )
 
 
 class NotReady(TorchServeError):
@@ -71,6 +86,14 @@ class NoKey(Away):
     """The page holds no valid key."""
 
 
+class Version(NamedTuple):
+    """One registered version of the model."""
+
+    version: str
+    default: bool
+    ready: bool  # whether one of its workers is
+
+
 class TorchServe:
     """A client of one TorchServe, shared by all threads."""
 
@@ -85,48 +108,88 @@ class TorchServe:
         self._session.mount("http://", HTTPAdapter(max_retries=retry))
         self._session.mount("https://", HTTPAdapter(max_retries=retry))
         # A caption is work worth doing once, and each GET /token makes another key.
-        self._session.mount(f"{settings.inference_url}/predictions/", once)
+        for verb in ("predictions", "explanations"):
+            self._session.mount(f"{settings.inference_url}/{verb}/", once)
         self._session.mount(f"{settings.management_url}/token", once)
 
-    def caption(self, picture: bytes, options: Mapping[str, int]) -> answer.Answer:
+    def caption(
+        self,
+        picture: bytes,
+        options: Mapping[str, int],
+        version: str | None = None,
+        *,
+        explain: bool = False,
+    ) -> answer.Answer:
         """Caption one encoded picture; `options` are beam_size, num_captions, max_length.
 
+        Without a `version` TorchServe's default answers. `explain` adds each word's attention.
         The raw body with X- headers spares TorchServe a multipart body. Raises TorchServeError.
         """
         names = {name: f"X-{name.replace('_', '-').title()}" for name in options}
         headers = {names[name]: str(value) for name, value in options.items()}
         headers["Content-Type"] = "application/octet-stream"
+        verb = "explanations" if explain else "predictions"
+        model = self._settings.model_name + (f"/{version}" if version else "")
         response = self._send(
             "inference",
             "POST",
-            f"{self._settings.inference_url}/predictions/{self._settings.model_name}",
+            f"{self._settings.inference_url}/{verb}/{model}",
             timeout_s=self._settings.timeout_s,
             headers=headers,
             data=picture,
         )
+        if response.status_code == 404 and version and _type(response) == NO_SUCH_VERSION:
+            raise UnknownVersion(version)
         if response.status_code != 200:
             raise self._error(response)
         try:
-            return answer.parse(response.content)
+            return answer.parse(response.content, explained=explain)
         except (ValueError, KeyError, TypeError) as error:
             log.error("TorchServe's answer is not a caption: %r", error)
             raise _failed() from error
 
+    def versions(self) -> list[Version]:
+        """Every registered version of the model, as TorchServe orders them.
+
+        None while it has not registered the model yet. Raises TorchServeError.
+        """
+        every = self._described("/all")
+        default = self._described("") if every else []
+        try:
+            name = str(default[0]["modelVersion"]) if default else None
+            return [
+                Version(str(one["modelVersion"]), str(one["modelVersion"]) == name, _ready(one) > 0)
+                for one in every
+            ]
+        except (KeyError, TypeError) as error:
+            raise _failed() from error
+
     def ready_workers(self) -> int:
-        """The number of READY workers of the model. Raises TorchServeError."""
+        """The number of READY workers of the model's default version. Raises TorchServeError."""
+        try:
+            return sum(_ready(one) for one in self._described("", absent_is_error=True))
+        except (KeyError, TypeError) as error:
+            raise _failed() from error
+
+    def _described(self, path: str, *, absent_is_error: bool = False) -> list[dict[str, Any]]:
+        """What the management API tells about the model: "" the default version, "/all" all."""
         response = self._send(
             "management",
             "GET",
-            f"{self._settings.management_url}/models/{self._settings.model_name}",
+            f"{self._settings.management_url}/models/{self._settings.model_name}{path}",
             timeout_s=MANAGEMENT_TIMEOUT_S,
         )
+        if response.status_code == 404 and not absent_is_error:
+            return []
         if response.status_code != 200:
             raise self._error(response)
         try:
             versions = json.loads(response.content)
-            return sum(w["status"] == "READY" for v in versions for w in v["workers"])
-        except (ValueError, KeyError, TypeError) as error:
+        except ValueError as error:
             raise _failed() from error
+        if not isinstance(versions, list):
+            raise _failed()
+        return versions
 
     def _send(
         self,
@@ -230,8 +293,18 @@ def _members(response: requests.Response) -> dict[str, object]:
     return body if isinstance(body, dict) else {}
 
 
+def _type(response: requests.Response) -> object:
+    """The type of TorchServe's error, or None."""
+    return _members(response).get("type")
+
+
+def _ready(version: Mapping[str, Any]) -> int:
+    """How many workers of a described version are READY. Raises KeyError, TypeError."""
+    return sum(worker["status"] == "READY" for worker in version["workers"])
+
+
 def _key_refused(response: requests.Response) -> bool:
-    return response.status_code == 400 and _members(response).get("type") == "InvalidKeyException"
+    return response.status_code == 400 and _type(response) == "InvalidKeyException"
 
 
 def _handler_error(response: requests.Response) -> tuple[str, str] | None:

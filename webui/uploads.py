@@ -11,6 +11,8 @@ from webui.errors import BadUpload, too_large
 
 FIELD = "image"
 OPTIONS = ("beam_size", "num_captions", "max_length")
+# A version becomes the end of an address at TorchServe, which routes "/token" to its token API.
+VERSION = re.compile(r"(?!token)[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,7 @@ class Upload:
 
     picture: bytes
     options: dict[str, int]
+    version: str | None = None  # of the model; None: whichever the service chooses
 
 
 def read() -> Upload:
@@ -47,7 +50,19 @@ def read() -> Upload:
     limit = current_app.extensions["settings"].max_upload_bytes
     if len(picture) > limit:
         raise too_large(limit)
-    return Upload(picture, {name: _whole(name) for name in OPTIONS if request.form.get(name)})
+    options = {name: _whole(name) for name in OPTIONS if request.form.get(name)}
+    return Upload(picture, options, _version())
+
+
+def _version() -> str | None:
+    value = request.form.get("version", "").strip()
+    if value and not VERSION.fullmatch(value):
+        raise BadUpload(
+            f"Expected a version such as 1.1, got {value[:20]!r}. GET /api/versions lists them; "
+            "leave it out for the default.",
+            type="InvalidOption",
+        )
+    return value or None
 
 
 def _whole(name: str) -> int:

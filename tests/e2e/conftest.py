@@ -16,13 +16,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+import skimage.data
+from PIL import Image
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.e2e.browser import ADVICE, find_browser
 
 ROOT = Path(__file__).resolve().parents[2]
 START_S = 120
 STOP_S = 30
+DESK = {"width": 1280, "height": 800}  # pixels of the window
 PORTS = (
     "CAPTIONIZE_PORT",
     "CAPTIONIZE_INFERENCE_PORT",
@@ -160,3 +163,41 @@ def browser() -> Iterator[Browser]:
         running = playwright.chromium.launch(executable_path=path, args=CHROMIUM_FLAGS)
         yield running
         running.close()
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Files to give: two pictures, one that is none, one that is empty."""
+    folder = tmp_path_factory.mktemp("pictures")
+    paths = {name: folder / name for name in ("coffee.jpg", "cat.png", "text.jpg", "empty.jpg")}
+    Image.fromarray(skimage.data.coffee()).save(paths["coffee.jpg"])
+    Image.fromarray(skimage.data.chelsea()).save(paths["cat.png"])
+    paths["text.jpg"].write_text("This is a text, whatever its name says.\n")
+    paths["empty.jpg"].touch()
+    return paths
+
+
+@pytest.fixture
+def page(browser: Browser, service: Service) -> Iterator[Page]:
+    """The page at a desk, whose console stays silent."""
+    context = browser.new_context(viewport=DESK, base_url=service.page_url)
+    context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page = context.new_page()
+    complaints: list[str] = []
+    # Playwright catches file choosers only while somebody listens, and is slow to begin with it.
+    page.on("filechooser", lambda _: None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on(
+        "console",
+        lambda message: (
+            complaints.append(message.text)
+            # Chromium itself logs every request that fails and every answer of 400 and above.
+            if message.type in ("error", "warning")
+            and "Failed to load resource" not in message.text
+            else None
+        ),
+    )
+    page.goto("/")
+    yield page
+    context.close()
+    assert complaints == []

@@ -1,4 +1,4 @@
-"""The README's picture, of a running page: `python -m tests.e2e.screenshot docs/page.png`."""
+"""The README's pictures, of a running page: `python -m tests.e2e.screenshot docs`."""
 
 from __future__ import annotations
 
@@ -7,33 +7,54 @@ import io
 from pathlib import Path
 
 from PIL import Image
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import Browser, FilePayload, Page, expect, sync_playwright
 from skimage import data
 
 from tests.e2e.browser import find_browser
+from tests.e2e.captioning import ANSWER_MS
 from tests.e2e.conftest import CHROMIUM_FLAGS
 
 WINDOW = {"width": 1280, "height": 860}  # pixels
+PHONE = {"width": 390, "height": 844}
+PHOTOS = ("camera", "astronaut", "coffee", "chelsea", "rocket")
+
+
+def photo(name: str) -> FilePayload:
+    """One of scikit-image's photos as a file."""
+    file = io.BytesIO()
+    Image.fromarray(getattr(data, name)()).save(file, "JPEG", quality=95)
+    return {"name": f"{name}.jpg", "mimeType": "image/jpeg", "buffer": file.getvalue()}
+
+
+def captioned(browser: Browser, url: str, *names: str, **window: object) -> Page:
+    """A page on which these photos have their captions, the first shown large."""
+    page = browser.new_page(**{"viewport": WINDOW, **window})  # type: ignore[arg-type]
+    page.goto(url)
+    page.locator("#image").set_input_files([photo(name) for name in names])
+    expect(page.locator(".card[data-state=done]")).to_have_count(len(names), timeout=ANSWER_MS)
+    return page
 
 
 def main() -> None:
-    """Caption a photo of scikit-image's and save what the window shows."""
+    """Caption photos and save what the window shows."""
     parser = argparse.ArgumentParser(description=__doc__.split(":")[0])
-    parser.add_argument("output", type=Path)
+    parser.add_argument("folder", type=Path)
     parser.add_argument("--url", default="http://127.0.0.1:8000")
     arguments = parser.parse_args()
-    photo = io.BytesIO()
-    Image.fromarray(data.camera()).save(photo, "JPEG", quality=95)
+    folder, url = arguments.folder, arguments.url
+    folder.mkdir(parents=True, exist_ok=True)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=find_browser(), args=CHROMIUM_FLAGS)
-        page = browser.new_page(viewport=WINDOW)
-        page.goto(arguments.url)
-        page.locator("#image").set_input_files(
-            {"name": "photo.jpg", "mimeType": "image/jpeg", "buffer": photo.getvalue()}
-        )
-        expect(page.locator("main")).to_have_attribute("data-state", "result", timeout=30_000)
-        arguments.output.parent.mkdir(parents=True, exist_ok=True)
-        page.screenshot(path=arguments.output)
+        one = captioned(browser, url, PHOTOS[0])
+        one.screenshot(path=folder / "page.png")
+        one.locator(".caption .word").nth(1).hover()
+        expect(one.locator(".picture canvas")).to_be_visible(timeout=ANSWER_MS)
+        one.screenshot(path=folder / "looking.png")
+        many = captioned(browser, url, *PHOTOS, color_scheme="dark")
+        many.screenshot(path=folder / "session.png")
+        phone = captioned(browser, url, *PHOTOS[1:], viewport=PHONE)
+        phone.screenshot(path=folder / "phone.png", full_page=True)
+        browser.close()
 
 
 if __name__ == "__main__":

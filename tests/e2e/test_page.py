@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from PIL import Image
 from playwright.sync_api import Browser, Page, expect
-from skimage import data
 
+from tests.e2e.accessibility import expect_accessible
+from tests.e2e.captioning import (
+    ANSWER_MS,
+    answer_all,
+    choose,
+    expect_caption,
+    expect_no_sideways_scrolling,
+    expect_problem,
+)
 from tests.e2e.conftest import Service
 
-ANSWER_MS = 30_000
-DESK = {"width": 1280, "height": 800}
 PHONE = {"width": 320, "height": 640}
+RETRY_AFTER = {"Retry-After": "3600"}
 
 # The largest share of one of two colours' luminances over the other's: WCAG's contrast.
 CONTRAST = """element => {
@@ -37,76 +42,6 @@ CONTRAST = """element => {
 }"""
 
 
-@pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Files to give: two pictures, one that is none, one that is empty."""
-    folder = tmp_path_factory.mktemp("pictures")
-    paths = {name: folder / name for name in ("coffee.jpg", "cat.png", "text.jpg", "empty.jpg")}
-    Image.fromarray(data.coffee()).save(paths["coffee.jpg"])
-    Image.fromarray(data.chelsea()).save(paths["cat.png"])
-    paths["text.jpg"].write_text("This is a text, whatever its name says.\n")
-    paths["empty.jpg"].touch()
-    return paths
-
-
-@pytest.fixture
-def page(browser: Browser, service: Service) -> Iterator[Page]:
-    """The page at a desk, whose console stays silent."""
-    context = browser.new_context(viewport=DESK, base_url=service.page_url)
-    context.grant_permissions(["clipboard-read", "clipboard-write"])
-    page = context.new_page()
-    complaints: list[str] = []
-    # Playwright catches file choosers only while somebody listens, and is slow to begin with it.
-    page.on("filechooser", lambda _: None)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on(
-        "console",
-        lambda message: (
-            complaints.append(message.text)
-            # Chromium itself logs every answer of 400 and above.
-            if message.type in ("error", "warning")
-            and "server responded with a status of" not in message.text
-            else None
-        ),
-    )
-    page.goto("/")
-    yield page
-    context.close()
-    assert complaints == []
-
-
-def choose(page: Page, path: Path) -> None:
-    """Choose a file as the button does."""
-    with page.expect_file_chooser() as chooser:
-        page.get_by_text("Choose a picture").click()
-    chooser.value.set_files(path)
-
-
-def expect_caption(page: Page) -> str:
-    """Wait for a caption beside its picture; returns it."""
-    expect(page.locator("main")).to_have_attribute("data-state", "result", timeout=ANSWER_MS)
-    caption = page.locator(".caption").inner_text()
-    assert caption.strip()
-    picture = page.locator(".result .picture img")
-    expect(picture).to_be_visible()
-    assert picture.evaluate("image => image.decode().then(() => image.naturalWidth)") > 0
-    return caption
-
-
-def expect_problem(page: Page, title: str, message: str) -> None:
-    """Wait for an error."""
-    problem = page.get_by_role("alert")
-    expect(problem.get_by_role("heading", name=title)).to_be_visible(timeout=ANSWER_MS)
-    expect(problem).to_contain_text(message)
-    expect(page.locator(".result")).to_have_count(0)
-
-
-def expect_no_sideways_scrolling(page: Page) -> None:
-    """Nothing reaches out of the window."""
-    width = page.evaluate("document.documentElement.scrollWidth")
-    assert width <= page.viewport_size["width"]  # type: ignore[index]
-
-
 def test_a_chosen_picture_gets_its_caption(page: Page, pictures: dict[str, Path]) -> None:
     choose(page, pictures["coffee.jpg"])
     caption = expect_caption(page)
@@ -119,6 +54,7 @@ def test_a_chosen_picture_gets_its_caption(page: Page, pictures: dict[str, Path]
     words = page.locator(".caption .word")
     assert words.count() >= 1
     expect(words.first).to_have_attribute("title", re.compile(r"% sure$"))
+    expect_accessible(page)
     page.get_by_text("How sure of each word").click()
     expect(page.locator(".words li")).to_have_count(words.count())
 
@@ -165,6 +101,8 @@ def test_a_text_file_named_jpg_is_an_error_and_the_next_picture_works(
 ) -> None:
     choose(page, pictures["text.jpg"])
     expect_problem(page, "This is not a picture we can read", "JPEG")
+    expect(page.get_by_role("button", name="Try again")).to_be_hidden()
+    expect_accessible(page)
     choose(page, pictures["coffee.jpg"])
     expect_caption(page)
     expect(page.get_by_role("alert")).to_have_count(0)
@@ -187,14 +125,34 @@ def test_a_picture_over_the_limit_is_an_error_before_it_is_sent(page: Page) -> N
     expect_problem(page, "This picture is too large", "at most 16 MB")
 
 
-def test_a_lost_connection_is_an_error_that_can_be_retried(
-    page: Page, pictures: dict[str, Path]
-) -> None:
+@pytest.mark.parametrize("code", [429, 502, 503])
+def test_a_busy_service_is_waited_for(page: Page, pictures: dict[str, Path], code: int) -> None:
     page.route(
-        "**/api/captions", lambda route: route.fulfill(status=503, json={"message": "Wait."})
+        "**/api/captions",
+        lambda route: route.fulfill(status=code, json={"message": "No."}, headers=RETRY_AFTER),
     )
     choose(page, pictures["coffee.jpg"])
-    expect_problem(page, "All busy", "Wait.")
+    hold = page.locator(".hold")
+    expect(hold).to_contain_text("1 picture kept; the next try is in")
+    expect(page.get_by_role("status")).to_contain_text("kept and tried again")
+    expect_accessible(page)
+    page.unroute("**/api/captions")
+    page.get_by_role("button", name="Try now").click()
+    expect_caption(page)
+    expect(hold).to_be_hidden()
+
+
+def test_a_lost_connection_heals_by_itself(page: Page, pictures: dict[str, Path]) -> None:
+    page.route("**/api/captions", lambda route: route.abort("connectionrefused"), times=1)
+    choose(page, pictures["coffee.jpg"])
+    expect(page.locator(".hold")).to_contain_text("The server cannot be reached")
+    expect_caption(page)
+
+
+def test_an_error_can_be_retried(page: Page, pictures: dict[str, Path]) -> None:
+    page.route("**/api/captions", lambda route: route.fulfill(status=400, json={"message": "X."}))
+    choose(page, pictures["coffee.jpg"])
+    expect_problem(page, "That did not work", "X.")
     page.unroute("**/api/captions")
     page.get_by_role("button", name="Try again").click()
     expect_caption(page)
@@ -205,7 +163,10 @@ def test_a_caption_can_be_cancelled(page: Page, pictures: dict[str, Path]) -> No
     choose(page, pictures["coffee.jpg"])
     expect(page.get_by_text("Reading the picture…")).to_be_visible()
     page.get_by_role("button", name="Cancel").click()
+    expect_problem(page, "Cancelled", "coffee.jpg was not captioned")
+    page.get_by_role("button", name="Remove").click()
     expect(page.locator("main")).to_have_attribute("data-state", "empty")
+    expect(page.get_by_label("Choose pictures")).to_be_focused()
 
 
 def test_options_are_sent(page: Page, pictures: dict[str, Path]) -> None:
@@ -217,6 +178,22 @@ def test_options_are_sent(page: Page, pictures: dict[str, Path]) -> None:
     caption = expect_caption(page)
     expect(page.locator(".alternatives li")).to_have_count(3)
     assert len(caption.split()) <= 2
+    page.reload()
+    page.get_by_text("Options").click()
+    expect(page.get_by_label("Beam size")).to_have_value("4")
+    expect(page.get_by_label("Longest caption")).to_have_value("2")
+    expect_accessible(page)
+
+
+def test_a_picture_is_captioned_again_with_other_options(
+    page: Page, pictures: dict[str, Path]
+) -> None:
+    choose(page, pictures["coffee.jpg"])
+    expect_caption(page)
+    page.get_by_text("Options").click()
+    page.get_by_label("Longest caption").fill("1")
+    page.get_by_role("button", name="Caption this picture again").click()
+    expect(page.locator(".caption .word")).to_have_count(1, timeout=ANSWER_MS)
 
 
 def test_a_wrong_option_is_pointed_at(page: Page, pictures: dict[str, Path]) -> None:
@@ -229,34 +206,35 @@ def test_a_wrong_option_is_pointed_at(page: Page, pictures: dict[str, Path]) -> 
     expect(page.locator("main")).to_have_attribute("data-state", "empty")
 
 
-def test_the_caption_is_copied(page: Page, pictures: dict[str, Path]) -> None:
-    choose(page, pictures["coffee.jpg"])
-    caption = expect_caption(page)
-    page.get_by_role("button", name="Copy caption").click()
-    expect(page.get_by_role("button", name="Copied")).to_be_visible()
-    assert page.evaluate("navigator.clipboard.readText()").casefold() == caption.casefold()
-
-
 def test_the_keyboard_alone_is_enough(page: Page, pictures: dict[str, Path]) -> None:
     page.keyboard.press("Tab")
     expect(page.get_by_text("Skip to the content")).to_be_focused()
     page.keyboard.press("Enter")
     page.keyboard.press("Tab")
-    chooser_field = page.get_by_label("Choose a picture")
-    expect(chooser_field).to_be_focused()
+    field = page.get_by_label("Choose pictures")
+    expect(field).to_be_focused()
     outline = page.locator("label[for=image]").evaluate("e => getComputedStyle(e).outlineStyle")
     assert outline == "solid", "the focus is to be seen on the label that stands for the field"
     with page.expect_file_chooser() as chooser:
         page.keyboard.press("Enter")
     chooser.value.set_files(pictures["coffee.jpg"])
     expect_caption(page)
+    for name in ("Choose a folder", "Options", "Export", "Start over"):
+        page.keyboard.press("Tab")
+        expect(page.locator(":focus")).to_have_accessible_name(re.compile(name))
     page.keyboard.press("Tab")
-    expect(page.locator(".options summary")).to_be_focused()
-    page.keyboard.press("Tab")
-    expect(page.get_by_role("button", name="Copy caption")).to_be_focused()
+    words = page.locator(".caption .word")
+    expect(words.first).to_be_focused()
+    page.keyboard.press("ArrowRight")
+    expect(words.nth(1)).to_be_focused()
+    for name in ("Edit", "Copy caption"):
+        page.keyboard.press("Tab")
+        expect(page.locator(":focus")).to_have_accessible_name(name)
     page.keyboard.press("Enter")
     expect(page.get_by_role("button", name="Copied")).to_be_visible()
-    page.keyboard.press("Tab")
+    for name in ("Copy as HTML", "Copy as Markdown", "How sure of each word"):
+        page.keyboard.press("Tab")
+        expect(page.locator(":focus")).to_have_accessible_name(re.compile(name))
     page.keyboard.press("Enter")
     expect(page.locator(".words li").first).to_be_visible()
 
@@ -279,6 +257,10 @@ def test_a_phone_shows_all_of_it_without_sideways_scrolling(
     choose(page, pictures["text.jpg"])
     expect_problem(page, "This is not a picture we can read", "JPEG")
     expect_no_sideways_scrolling(page)
+    choose(page, pictures["coffee.jpg"], pictures["cat.png"])
+    expect(page.locator(".card[data-state=done]")).to_have_count(2, timeout=ANSWER_MS)
+    expect_no_sideways_scrolling(page)
+    expect_accessible(page)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -334,6 +316,14 @@ def test_a_caption_is_the_same_with_and_without_javascript(
     plain.context.close()
 
 
+def test_a_phone_offers_its_camera(browser: Browser, service: Service) -> None:
+    page = browser.new_page(base_url=service.page_url, has_touch=True, is_mobile=True)
+    page.goto("/")
+    expect(page.get_by_text("Take a photo")).to_be_visible()
+    expect(page.locator("#camera")).to_have_attribute("capture", "environment")
+    page.close()
+
+
 def test_nothing_is_asked_of_any_other_server(
     page: Page, service: Service, pictures: dict[str, Path]
 ) -> None:
@@ -343,4 +333,35 @@ def test_nothing_is_asked_of_any_other_server(
     choose(page, pictures["coffee.jpg"])
     expect_caption(page)
     assert len(asked) > 5
-    assert [url for url in asked if not url.startswith((service.page_url, "blob:"))] == []
+    own = (service.page_url, "blob:", "data:image/")
+    assert [url for url in asked if not url.startswith(own)] == []
+
+
+def test_the_page_is_painted_before_any_script(browser: Browser, service: Service) -> None:
+    page = browser.new_page(base_url=service.page_url)
+    page.route("**/*.js", lambda route: None)  # never answered
+    page.goto("/", wait_until="commit")
+    expect(page.get_by_role("heading", name="A picture in, a sentence out.")).to_be_visible()
+    painted = """() => new Promise(seen => new PerformanceObserver(list => {
+        if (list.getEntriesByName("first-contentful-paint").length) seen(true);
+    }).observe({type: "paint", buffered: true}))"""
+    assert page.evaluate(painted)
+    page.close()
+
+
+@pytest.mark.parametrize("code", [500, 504])
+def test_a_picture_that_fails_is_tried_a_few_times_only(
+    page: Page, pictures: dict[str, Path], code: int
+) -> None:
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.route("**/api/captions", lambda route: route.fulfill(status=code, json={"message": "X."}))
+    choose(page, pictures["coffee.jpg"])
+    for _ in range(2):
+        page.get_by_role("button", name="Try now").click()
+    expect(page.get_by_role("alert")).to_contain_text("X.")
+    assert sum(url.endswith("/api/captions") for url in asked) == 3
+    page.unroute("**/api/captions")
+    answer_all(page)
+    page.get_by_role("button", name="Try again").click()
+    expect_caption(page)

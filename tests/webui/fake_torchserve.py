@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import threading
 import time
@@ -12,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-ANSWER = {
+ANSWER: dict[str, Any] = {
     "caption": "a brown dog's ball <b>rolls</b>",
     "captions": [
         {
@@ -40,6 +41,18 @@ ANSWER = {
 }
 
 
+ATTENTION = {"rows": 1, "columns": 2, "weights": [0.25, 0.75]}
+
+
+def explained(answer: dict[str, Any] = ANSWER) -> dict[str, Any]:
+    """The answer as /explanations gives it: with where each word looked."""
+    explanation = copy.deepcopy(answer)
+    for caption in explanation["captions"]:
+        for word in caption["words"]:
+            word["attention"] = ATTENTION
+    return explanation
+
+
 @dataclass
 class Seen:
     """One request that arrived."""
@@ -54,14 +67,16 @@ class Seen:
 class FakeTorchServe:
     """TorchServe's inference and management APIs on one port, with its key file.
 
-    `replies` are what /predictions answers next: (status, body, seconds to wait before); when
-    none is left, 200 with ANSWER.
+    `replies` are what /predictions and /explanations answer next: (status, body, seconds to wait
+    before); when none is left, 200 with ANSWER. Each of `versions` has workers of `worker_states`;
+    the first is the default.
     """
 
     key_file: Path
     life: timedelta = timedelta(minutes=60)
     replies: deque[tuple[int, bytes, float]] = field(default_factory=deque)
     seen: list[Seen] = field(default_factory=list)
+    versions: list[str] = field(default_factory=lambda: ["1.0"])
     worker_states: list[str] = field(default_factory=lambda: ["READY"])
     renew: bool = True
     keys: dict[str, str] = field(default_factory=dict)
@@ -98,8 +113,16 @@ class FakeTorchServe:
         self.replies.append((status, data, wait))
 
     def predictions(self) -> list[Seen]:
-        """The predictions that arrived."""
-        return [seen for seen in self.seen if seen.path.startswith("/predictions")]
+        """The predictions and explanations that arrived."""
+        return [seen for seen in self.seen if seen.path.startswith(("/predictions", "/explan"))]
+
+    def described(self) -> list[dict[str, Any]]:
+        """What the management API tells about every version."""
+        workers = [{"id": str(i), "status": s} for i, s in enumerate(self.worker_states)]
+        return [
+            {"modelName": "captioner", "modelVersion": version, "workers": workers}
+            for version in self.versions
+        ]
 
     def key_requests(self) -> list[Seen]:
         """The requests for a new key."""
@@ -120,7 +143,8 @@ class _Handler(BaseHTTPRequestHandler):
         if not self._authorised("inference"):
             return
         replies = self.fake.replies
-        status, body, wait = replies.popleft() if replies else (200, json.dumps(ANSWER).encode(), 0)
+        answer = explained() if self.path.startswith("/explanations") else ANSWER
+        status, body, wait = replies.popleft() if replies else (200, json.dumps(answer).encode(), 0)
         time.sleep(wait)
         self._answer(status, body)
 
@@ -133,8 +157,12 @@ class _Handler(BaseHTTPRequestHandler):
             self.fake.new_key(self.path.split("type=")[1])
             self._answer(200, b"")
         elif self._authorised("management"):
-            workers = [{"id": str(i), "status": s} for i, s in enumerate(self.fake.worker_states)]
-            self._answer(200, json.dumps([{"modelName": "captioner", "workers": workers}]).encode())
+            described = self.fake.described()
+            if not described:
+                self._answer(404, b'{"code": 404, "type": "ModelNotFoundException"}')
+                return
+            wanted = described if self.path.endswith("/all") else described[:1]
+            self._answer(200, json.dumps(wanted).encode())
 
     def _take(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))

@@ -90,3 +90,8 @@ def test_a_picture_is_shown_back_only_where_a_browser_can() -> None:
     assert answer.data_url(bytes(answer.SHOWN_BACK_BYTES + 1), whole) is None
     whole["image"]["format"] = "TIFF"
     assert answer.data_url(b"abc", whole) is None
+
+
+@pytest.mark.parametrize(("confidence", "unsure"), [(0.29, True), (0.3, False), (1, False)])
+def test_a_caption_of_little_confidence_is_marked(confidence: float, unsure: bool) -> None:
+    assert answer.unsure({**caption("a dog", "a", "dog"), "confidence": confidence}) is unsure

@@ -14,16 +14,18 @@ from flask.testing import FlaskClient
 from urllib3 import encode_multipart_formdata
 from werkzeug.test import TestResponse
 
-from tests.webui.fake_torchserve import ANSWER, FakeTorchServe
+from tests.webui.fake_torchserve import ANSWER, FakeTorchServe, explained
 
 PICTURE = b"\xff\xd8\xff the bytes of a picture"
 
 
-def post(client: FlaskClient, picture: bytes = PICTURE, **fields: str) -> TestResponse:
+def post(
+    client: FlaskClient, picture: bytes = PICTURE, to: str = "captions", **fields: str
+) -> TestResponse:
     """Send a picture as a program would."""
     # Not by the client's own means, which write large forms to temporary files.
     body, content_type = encode_multipart_formdata({**fields, "image": ("p.jpg", picture)})
-    return client.post("/api/captions", data=body, content_type=content_type)
+    return client.post(f"/api/{to}", data=body, content_type=content_type)
 
 
 def check(response: TestResponse, code: int, type_: str, message: str) -> None:
@@ -45,6 +47,104 @@ def test_the_answer_is_torchserves(client: FlaskClient, torchserve: FakeTorchSer
     assert seen.body == PICTURE
     assert (seen.headers["X-Beam-Size"], seen.headers["X-Max-Length"]) == ("4", "12")
     assert "X-Num-Captions" not in seen.headers
+
+
+def test_an_explanation_says_where_each_word_looked(
+    client: FlaskClient, torchserve: FakeTorchServe
+) -> None:
+    response = post(client, to="explanations", beam_size="4")
+    assert response.status_code == 200
+    assert response.get_json() == explained()
+    [seen] = torchserve.predictions()
+    assert seen.path == "/explanations/captioner"
+    assert (seen.body, seen.headers["X-Beam-Size"]) == (PICTURE, "4")
+
+
+@pytest.mark.parametrize(
+    "attention",
+    [
+        None,
+        {"rows": 1, "columns": 2},
+        {"rows": 2, "columns": 2, "weights": [0.5, 0.5]},
+        {"rows": 0, "columns": 0, "weights": []},
+        {"rows": 1, "columns": 1, "weights": ["much"]},
+    ],
+)
+def test_an_explanation_without_a_grid_is_502(
+    client: FlaskClient, torchserve: FakeTorchServe, attention: object
+) -> None:
+    answer = explained()
+    answer["captions"][1]["words"][1]["attention"] = attention
+    torchserve.reply(200, answer)
+    check(post(client, to="explanations"), 502, "CaptioningFailed", "could not caption")
+
+
+@pytest.mark.parametrize(
+    ("route", "verb"), [("captions", "predictions"), ("explanations", "explanations")]
+)
+def test_a_version_can_be_asked_for(
+    client: FlaskClient, torchserve: FakeTorchServe, route: str, verb: str
+) -> None:
+    assert post(client, to=route, version=" 2.0-beta ").status_code == 200
+    assert post(client, to=route, version="").status_code == 200
+    paths = [seen.path for seen in torchserve.predictions()]
+    assert paths == [f"/{verb}/captioner/2.0-beta", f"/{verb}/captioner"]
+
+
+@pytest.mark.parametrize(
+    "version", ["..", "1/2", "token", "tokens-1", "a?b", "%2e%2e", "1\r\nX: 1", "é", "9" * 65]
+)
+def test_a_version_that_is_none_is_400(
+    client: FlaskClient, torchserve: FakeTorchServe, version: str
+) -> None:
+    check(post(client, version=version), 400, "InvalidOption", "GET /api/versions lists them")
+    assert torchserve.seen == []
+
+
+def test_a_version_that_is_not_registered_is_404(
+    client: FlaskClient, torchserve: FakeTorchServe
+) -> None:
+    absent = {"code": 404, "type": "ModelVersionNotFoundException", "message": "secret"}
+    torchserve.reply(404, absent)
+    check(post(client, version="9.9"), 404, "UnknownVersion", "got '9.9'")
+    # Nobody asked for one: the model is being loaded.
+    torchserve.reply(404, absent)
+    check(post(client), 503, "Busy", "Try again")
+
+
+def test_the_versions_are_listed(client: FlaskClient, torchserve: FakeTorchServe) -> None:
+    torchserve.versions = ["1.0", "2.0"]
+    assert client.get("/api/versions").get_json() == {
+        "model": "captioner",
+        "default": "1.0",
+        "versions": [
+            {"version": "1.0", "default": True, "ready": True},
+            {"version": "2.0", "default": False, "ready": True},
+        ],
+    }
+
+
+def test_a_version_without_a_ready_worker_is_listed_as_such(
+    client: FlaskClient, torchserve: FakeTorchServe
+) -> None:
+    torchserve.worker_states = ["UNLOADING"]
+    [version] = client.get("/api/versions").get_json()["versions"]
+    assert version == {"version": "1.0", "default": True, "ready": False}
+
+
+def test_no_version_while_the_model_is_not_registered(
+    client: FlaskClient, torchserve: FakeTorchServe
+) -> None:
+    torchserve.versions = []
+    answer = client.get("/api/versions").get_json()
+    assert answer == {"model": "captioner", "default": None, "versions": []}
+
+
+def test_the_versions_are_502_while_torchserve_is_away(
+    client: FlaskClient, torchserve: FakeTorchServe
+) -> None:
+    torchserve.stop()
+    check(client.get("/api/versions"), 502, "CaptioningAway", "cannot be reached")
 
 
 def test_no_header_of_the_client_reaches_torchserve(
@@ -289,7 +389,7 @@ def test_a_bug_is_500_without_its_trace(
 ) -> None:
     app = make_app()
 
-    def broken(*_: object) -> None:
+    def broken(*_: object, **__: object) -> None:
         raise RuntimeError("secret")
 
     monkeypatch.setattr(app.extensions["torchserve"], "caption", broken)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import io
 import re
 from collections.abc import Callable
@@ -52,7 +53,16 @@ def test_the_form_shows_the_caption_beside_its_picture(client: FlaskClient) -> N
         'title="90% sure">dog</span><span class="word doubt-3" title="35% sure">' in response.text
     )
     assert '<b data-slot="percent">61%</b> confident' in response.text
+    assert 'data-slot="unsure" hidden>' in response.text
     assert "a dog</p>" in response.text, "the alternative"
+
+
+def test_a_caption_of_little_confidence_is_marked(
+    client: FlaskClient, torchserve: FakeTorchServe
+) -> None:
+    unsure = {**ANSWER["captions"][0], "confidence": 0.1}
+    torchserve.reply(200, {**ANSWER, "captions": [unsure]})
+    assert '<span class="mark" data-slot="unsure" >Not sure' in submit(client).text
 
 
 def test_a_caption_is_escaped_everywhere(client: FlaskClient) -> None:
@@ -143,3 +153,38 @@ def test_an_address_that_is_not_there_is_a_page(client: FlaskClient) -> None:
     assert response.status_code == 404
     assert "There is nothing at this address" in response.text
     assert "<script>" not in response.text
+
+
+def test_the_comparison_is_a_page(client: FlaskClient) -> None:
+    response = client.get("/compare")
+    assert response.status_code == 200
+    assert " style=" not in response.text
+    assert 'href="/compare" aria-current="page"' in response.text
+
+
+def download(client: FlaskClient, address: str) -> bytes:
+    with client.get(address) as response:
+        assert response.status_code == 200
+        return response.data
+
+
+@pytest.mark.parametrize("path", ["/", "/compare"])
+def test_a_page_weighs_at_most_60_kb_and_names_each_of_its_files(
+    client: FlaskClient, path: str
+) -> None:
+    page = client.get(path).text
+    named = set(re.findall(r'(?:src|href)="(/static/[^"]+\.(?:js|css|svg))"', page))
+    bodies = [download(client, address) for address in sorted(named)]
+    weight = sum(len(gzip.compress(body)) for body in [page.encode(), *bodies])
+    assert 10_000 < weight <= 60_000
+    # Each module that another one imports is named, so that all are fetched at once.
+    imported = {
+        f"/static/js/{name}.js"
+        for address, body in zip(sorted(named), bodies, strict=True)
+        if address.endswith(".js")
+        for name in re.findall(r'from "\./(\w+)\.js"', body.decode())
+    }
+    assert imported == {one for one in named if one.endswith(".js")} - {
+        "/static/js/main.js",
+        "/static/js/compare.js",
+    }

@@ -1,21 +1,38 @@
-/* The three ways in: choosing, dropping anywhere on the page, pasting. */
+/* The ways in: choosing files or a folder, the camera, dropping anywhere on the page, pasting. */
 
-/** Call `take(file)` for every picture that is given, and `refuse(message)` for what is none. */
-export function listen(input, take, refuse) {
-  input.addEventListener("change", () => {
-    if (input.files.length) take(input.files[0]);
-    input.value = ""; // so that the same file can be chosen again
-  });
+const PICTURE = /\.(jpe?g|png|webp|gif|bmp|tiff?)$/i;
+
+/** Call `take([{file, path}])` for the pictures that are given, `refuse(message)` for what is none. */
+export function listen(form, take, refuse) {
+  const chooser = form.querySelector("#image");
+  chooser.multiple = true; // the form without script sends one
+  chooser.required = false; // it is emptied after each choice, which must not make the form invalid
+  for (const input of form.querySelectorAll("input[type=file]")) {
+    input.addEventListener("change", () => {
+      const files = [...input.files].map((file) => ({ file, path: file.webkitRelativePath || file.name }));
+      input.value = ""; // so that the same file can be chosen again
+      give(files, input.webkitdirectory, take, refuse);
+    });
+  }
   listenForDrops(take, refuse);
   document.addEventListener("paste", (event) => {
-    const file = [...event.clipboardData.files][0];
-    if (file) {
+    const files = [...event.clipboardData.files].map((file) => ({ file, path: file.name }));
+    if (files.length) {
       event.preventDefault();
-      take(file);
-    } else if (!event.target.closest("input")) {
+      give(files, false, take, refuse);
+    } else if (!event.target.closest("input, textarea")) {
       refuse("There is no picture on the clipboard. Copy a picture, not its address, and paste again.");
     }
   });
+}
+
+/** Hand on what was given; of a folder only what is named like a picture. */
+function give(files, folder, take, refuse) {
+  const pictures = folder ? files.filter(({ file }) => PICTURE.test(file.name)) : files;
+  if (pictures.length) take(pictures);
+  else if (files.length || folder) {
+    refuse("No picture was found in this folder. It can hold JPEG, PNG, WebP, GIF, BMP or TIFF files.");
+  }
 }
 
 function listenForDrops(take, refuse) {
@@ -28,12 +45,46 @@ function listenForDrops(take, refuse) {
   document.addEventListener("dragenter", () => mark(1));
   document.addEventListener("dragleave", () => mark(-1));
   document.addEventListener("dragover", (event) => event.preventDefault());
-  document.addEventListener("drop", (event) => {
+  document.addEventListener("drop", async (event) => {
     event.preventDefault();
     mark(-depth);
-    const { files } = event.dataTransfer;
-    if (files.length === 1) take(files[0]);
-    else if (files.length) refuse(`One picture at a time, please: ${files.length} were dropped.`);
+    const { files, folder } = await dropped(event.dataTransfer);
+    if (files.length || folder) give(files, folder, take, refuse);
     else refuse("What was dropped is not a file. Save the picture first, then drop the file.");
   });
+}
+
+/** The files of a drop, those in folders too. */
+async function dropped(transfer) {
+  // Both lists are empty once the event is over, so they are read before anything is awaited.
+  const plain = [...transfer.files].map((file) => ({ file, path: file.name }));
+  const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
+  const folder = entries.some((entry) => entry.isDirectory);
+  if (!folder) return { files: plain, folder };
+  const files = [];
+  for (const entry of entries) await collect(entry, files);
+  return { files, folder };
+}
+
+async function collect(entry, files) {
+  if (entry.isFile) {
+    const file = await new Promise((found) => { entry.file(found, () => found(null)); });
+    if (file) files.push({ file, path: entry.fullPath.replace(/^\//, "") });
+    return;
+  }
+  const reader = entry.createReader();
+  let part;
+  do { // a folder is read in parts of a hundred
+    part = await new Promise((found) => { reader.readEntries(found, () => found([])); });
+    for (const one of part) await collect(one, files);
+  } while (part.length);
+}
+
+/** What can be told before sending: a browser would upload it all only to be refused. */
+export function check(file, { maxBytes, maxMb }) {
+  if (file.size === 0) return [400, "This file is empty. Choose another one."];
+  if (file.size > Number(maxBytes)) {
+    return [413, `It can have at most ${maxMb} MB. Save it smaller or as a JPEG and try again.`];
+  }
+  return null;
 }

@@ -1,128 +1,121 @@
-/* What is shown of an upload. All text goes in as text, never as markup. */
+/* The large view of one picture: being read, captioned, or refused. */
 
-import { doubt, percent, pieces } from "./words.js";
+import { asHtml, asMarkdown } from "./alttext.js";
+import { copies } from "./clipboard.js";
+import { copyOf, fill, on, problemBox, say, showPicture, slot } from "./dom.js";
+import { Editor } from "./editor.js";
+import { choose, original } from "./item.js";
+import { Reading } from "./reading.js";
+import { snippets } from "./snippets.js";
+import { percent, unsure } from "./words.js";
 
-const main = document.getElementById("main");
-const outcome = document.getElementById("outcome");
-const announcement = document.getElementById("announce");
-const heading = document.title;
+const FINAL = new Set([413, 415, 422]); // the same picture would only be refused again
 
-const slot = (root, name) => root.querySelector(`[data-slot="${name}"]`);
-const fill = (root, name, text) => { slot(root, name).textContent = text; };
-const copyOf = (id) => document.getElementById(id).content.firstElementChild.cloneNode(true);
-
-/** Show that a picture is being captioned. */
-export function working(source, cancel) {
+/** That a picture waits or is being captioned. */
+export function working(item, source, { cancel }) {
   const view = copyOf("working");
   showPicture(view, source);
-  view.querySelector("[data-action=cancel]").addEventListener("click", cancel);
-  show(view, "working", "Reading the picture.");
-  return (text) => fill(view, "progress", text);
+  fill(view, "progress", item.state === "sending" ? "Reading the picture…" : "Waiting for its turn…");
+  on(view, "cancel", cancel);
+  return view;
 }
 
-/** Show an answer beside its picture. */
-export function result(answer, source) {
+/** What went wrong, or that it was cancelled. */
+export function problem(item, { retry, remove }) {
+  const cancelled = { code: "", message: `${item.name} was not captioned.` };
+  const view = problemBox(item.state === "cancelled" ? cancelled : item.problem);
+  if (item.state === "cancelled") fill(view, "title", "Cancelled");
+  fill(view, "file", item.name);
+  on(view, "retry", retry).hidden = FINAL.has(item.problem?.code);
+  on(view, "remove", remove).hidden = false;
+  return view;
+}
+
+/**
+ * An answer beside its picture. `explain(item)` promises an explanation, `changed()` hears that
+ * the caption is another, `address` is the API's, for the snippets.
+ */
+export function result(item, source, { explain, changed, address }) {
   const view = copyOf("result");
-  const [best, ...others] = answer.captions;
-  const { image, model } = answer;
+  const { image, model } = item.answer;
   showPicture(view, source);
-  slot(view, "picture").alt = answer.caption;
-  slot(view, "caption").replaceChildren(...pieces(best).map(piece));
-  fill(view, "percent", percent(best.confidence));
   fill(view, "image", `${image.width} × ${image.height} ${image.format}`);
   fill(view, "model", `${model.name} ${model.version}`);
-  slot(view, "words").replaceChildren(...best.words.map(wordRow));
-  slot(view, "others").hidden = !others.length;
-  slot(view, "alternatives").replaceChildren(...others.map(alternative));
-  offerCopy(view, answer.caption);
-  show(view, "result", `Caption: ${answer.caption}. ${percent(best.confidence)} confident.`);
-  document.title = `${answer.caption} · ${heading}`;
+  slot(view, "tools").hidden = false;
+  const refresh = () => {
+    slot(view, "picture").alt = item.text;
+    numbers(view, original(item));
+    others(view, item, () => { editor.refresh(); refresh(); });
+    reading.show();
+    changed();
+  };
+  const reading = new Reading(view, item, explain);
+  const editor = new Editor(view, item, refresh);
+  refresh();
+  offerCopies(view, item);
+  offerSnippets(view, snippets(address, item.name, item.options));
+  return view;
 }
 
-/** Show what went wrong; `retry` is left out where trying again cannot help. */
-export function problem({ code, message }, retry) {
-  const template = document.getElementById("problem");
-  const { titles, otherTitle } = template.dataset;
-  const view = copyOf("problem");
-  fill(view, "title", JSON.parse(titles)[code] ?? otherTitle);
-  fill(view, "message", message);
-  const button = view.querySelector("[data-action=retry]");
-  button.hidden = !retry;
-  if (retry) button.addEventListener("click", retry);
-  show(view, "error", ""); // its role=alert announces it
+function numbers(view, caption) {
+  fill(view, "percent", percent(caption.confidence));
+  slot(view, "unsure").hidden = !unsure(caption);
+  slot(view, "words").replaceChildren(...caption.words.map(({ word, probability }) => {
+    const row = copyOf("word-row");
+    fill(row, "word", word);
+    fill(row, "percent", percent(probability));
+    setBar(row, probability);
+    return row;
+  }));
 }
 
-/** Back to the beginning. */
-export function empty() {
-  show(null, "empty", "Cancelled.");
-}
-
-function show(view, state, spoken) {
-  outcome.replaceChildren(...(view ? [view] : []));
-  main.dataset.state = state;
-  announcement.textContent = spoken;
-  document.title = heading;
-}
-
-function showPicture(view, source) {
-  const image = slot(view, "picture");
-  const instead = slot(view, "nopicture");
-  instead.hidden = true;
-  image.addEventListener("error", () => {
-    image.hidden = true;
-    instead.hidden = false;
+function others(view, item, chosen) {
+  const rows = item.answer.captions.flatMap((caption, index) => {
+    if (index === item.chosen) return [];
+    const row = copyOf("alternative");
+    fill(row, "text", caption.caption);
+    fill(row, "percent", percent(caption.confidence));
+    fill(row, "log", caption.log_probability.toFixed(2));
+    setBar(row, caption.confidence);
+    const use = on(row, "use", () => {
+      choose(item, index);
+      chosen();
+      say(`The caption is now: ${caption.caption}`);
+      view.querySelector("[data-action=edit]").focus(); // the button that was used is gone
+    });
+    use.hidden = false;
+    use.ariaLabel = `Use this: ${caption.caption}`;
+    return [row];
   });
-  image.src = source;
-  image.hidden = false;
-}
-
-function piece([text, probability]) {
-  if (probability === null) return document.createTextNode(text);
-  const span = document.createElement("span");
-  span.className = `word doubt-${doubt(probability)}`;
-  span.title = `${percent(probability)} sure`;
-  span.textContent = text;
-  return span;
-}
-
-function wordRow({ word, probability }) {
-  const row = copyOf("word-row");
-  fill(row, "word", word);
-  fill(row, "percent", percent(probability));
-  setBar(row, probability);
-  return row;
-}
-
-function alternative({ caption, confidence, log_probability }) {
-  const row = copyOf("alternative");
-  fill(row, "text", caption);
-  fill(row, "percent", percent(confidence));
-  fill(row, "log", log_probability.toFixed(2));
-  setBar(row, confidence);
-  return row;
+  slot(view, "others").hidden = !rows.length;
+  slot(view, "alternatives").replaceChildren(...rows);
 }
 
 const setBar = (row, share) => row.querySelector("rect").setAttribute("width", share * 100);
 
-function offerCopy(view, text) {
-  const button = view.querySelector("[data-action=copy]");
-  const label = button.textContent;
-  button.hidden = false;
-  button.addEventListener("click", async () => {
-    const copied = await copy(text);
-    button.textContent = copied ? "Copied" : "Press Ctrl+C";
-    announcement.textContent = copied ? "Caption copied." : "The caption is selected: copy it.";
-    if (!copied) getSelection().selectAllChildren(slot(view, "caption"));
-    setTimeout(() => { button.textContent = label; }, 2000);
-  });
+function offerCopies(view, item) {
+  const button = (kind) => view.querySelector(`[data-action=copy-${kind}]`);
+  copies(button("text"), () => item.text, say);
+  copies(button("html"), () => asHtml(item.name, item.text), say);
+  copies(button("markdown"), () => asMarkdown(item.name, item.text), say);
 }
 
-/** Copy text; false where the browser does not let us, as over plain HTTP. */
-async function copy(text) {
-  try {
-    await navigator.clipboard.writeText(text);
-    return true;
-  } catch {
-    return false;
-  }
+function offerSnippets(view, texts) {
+  slot(view, "snippets").hidden = false;
+  let shown;
+  const buttons = Object.keys(texts).map((name) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.textContent = name;
+    button.addEventListener("click", () => show(name));
+    return button;
+  });
+  const show = (name) => {
+    shown = name;
+    fill(view, "code", texts[name]);
+    for (const button of buttons) button.ariaPressed = String(button.textContent === name);
+  };
+  slot(view, "languages").prepend(...buttons);
+  show("curl");
+  copies(view.querySelector("[data-action=copy-code]"), () => texts[shown], say);
 }
