@@ -1,6 +1,7 @@
 """The web front of Captionize: a page and an API over TorchServe.
 
-One blueprint a file: page, api, health, metrics. `torchserve` alone talks to TorchServe.
+One blueprint a file: page, api, models, versions, auth, health, metrics. `torchserve` alone talks
+to TorchServe.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Any
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from webui import api, errors, health, metrics, page, security
+from webui import api, auth, errors, health, metrics, models, page, security, versions
 from webui.extensions import csrf, limiter
 from webui.settings import LOOPBACK, PREFIX, Settings
 from webui.torchserve import TorchServe
@@ -53,6 +54,8 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     limiter.init_app(app)
     csrf.init_app(app)
     page.init_app(app)
-    for blueprint in (page.bp, api.bp, health.bp, metrics.bp):
+    versions.init_app(app)
+    pages = (page.bp, versions.bp, auth.bp)
+    for blueprint in (*pages, api.bp, models.public, models.bp, health.bp, metrics.bp):
         app.register_blueprint(blueprint)
     return app

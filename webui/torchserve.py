@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
+from urllib.parse import urlencode
 
 import requests
 from flask import current_app
@@ -88,10 +89,13 @@ class TorchServe:
         self._session.mount(f"{settings.inference_url}/predictions/", once)
         self._session.mount(f"{settings.management_url}/token", once)
 
-    def caption(self, picture: bytes, options: Mapping[str, int]) -> answer.Answer:
+    def caption(
+        self, picture: bytes, options: Mapping[str, int], version: str | None = None
+    ) -> answer.Answer:
         """Caption one encoded picture; `options` are beam_size, num_captions, max_length.
 
-        The raw body with X- headers spares TorchServe a multipart body. Raises TorchServeError.
+        Without a `version` the model's default one does it. The raw body with X- headers spares
+        TorchServe a multipart body. Raises TorchServeError.
         """
         names = {name: f"X-{name.replace('_', '-').title()}" for name in options}
         headers = {names[name]: str(value) for name, value in options.items()}
@@ -99,7 +103,8 @@ class TorchServe:
         response = self._send(
             "inference",
             "POST",
-            f"{self._settings.inference_url}/predictions/{self._settings.model_name}",
+            f"{self._settings.inference_url}/predictions/{self._settings.model_name}"
+            + (f"/{version}" if version else ""),
             timeout_s=self._settings.timeout_s,
             headers=headers,
             data=picture,
@@ -127,6 +132,26 @@ class TorchServe:
             return sum(w["status"] == "READY" for v in versions for w in v["workers"])
         except (ValueError, KeyError, TypeError) as error:
             raise _failed() from error
+
+    def manage(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str | int] | None = None,
+        *,
+        timeout_s: float = MANAGEMENT_TIMEOUT_S,
+    ) -> tuple[int, Any]:
+        """Status and JSON (None where the body is none) of a call of the management API.
+
+        `path` begins with /models and is made of checked names. Raises TorchServeError when there
+        is no answer; what the status means is the caller's matter.
+        """
+        url = f"{self._settings.management_url}{path}?{urlencode(query or {})}".rstrip("?")
+        response = self._send("management", method, url, timeout_s=timeout_s)
+        try:
+            return response.status_code, json.loads(response.content)
+        except ValueError:
+            return response.status_code, None
 
     def _send(
         self,
