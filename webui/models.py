@@ -225,6 +225,7 @@ def show_canary() -> Response:
     canary = _deployment().canary
     setting = canary.setting
     return jsonify(
+        model=_deployment().model_name,
         version=setting.version if setting else None,
         share=setting.share if setting else 0,
         compared=canary.compared(),

@@ -29,7 +29,12 @@ def show() -> Response | str:
         return render_template("versions.html", off=True, by_token=bool(settings.admin_token))
     if not auth.signed_in():
         return redirect(url_for("auth.login_form"), 303)  # type: ignore[return-value]
-    return render_template("versions.html", off=False)
+    return render_template(
+        "versions.html",
+        off=False,
+        max_archive_mb=settings.max_archive_mb,
+        max_archive_bytes=settings.max_archive_bytes,
+    )
 
 
 def init_app(app: Flask) -> None:
