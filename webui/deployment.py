@@ -139,6 +139,8 @@ class Deployment:
                     type="DefaultVersion",
                 )
             self.management.unregister(model, version)
+            if self.state.get(f"previous/{model}") == version:
+                self.state.set(f"previous/{model}", None)
             setting = self.canary.setting
             gone = model == self.model_name and setting and setting.version == version
             if gone:

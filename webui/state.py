@@ -34,9 +34,10 @@ class State:
     def set(self, key: str, value: Any) -> None:
         """Remember `value`, which JSON can hold, under `key`; None forgets it."""
         with self._lock:
-            self._values[key] = value
             if value is None:
-                del self._values[key]
+                self._values.pop(key, None)
+            else:
+                self._values[key] = value
             self._write()
 
     def _write(self) -> None:

@@ -35,8 +35,9 @@ export function keyed(parent, items, key, make, update) {
   if (!same) parent.replaceChildren(...now);
 }
 
-/** Bytes as MB or GB, as people say them. */
+/** Bytes as kB, MB or GB, as people say them. */
 export function size(bytes) {
+  if (bytes < 2 ** 20) return `${Math.ceil(bytes / 1024)} kB`;
   const mega = bytes / 2 ** 20;
   return mega >= 1000 ? `${(mega / 1024).toFixed(1)} GB` : `${mega.toFixed(mega < 10 ? 1 : 0)} MB`;
 }

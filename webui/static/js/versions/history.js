@@ -3,7 +3,18 @@
 import { byId, copyOf, keyed, put, slot, when } from "./dom.js";
 
 const SHOWN = 8;
-const ACTIONS = { default: "made default", rollback: "rolled back", register: "registered", scale: "workers", unregister: "unregistered", upload: "uploaded", canary: "canary", login: "login", logout: "logout" };
+const ACTIONS = {
+  default: "Make default",
+  rollback: "Roll back",
+  register: "Register",
+  scale: "Workers",
+  unregister: "Unregister",
+  upload: "Upload",
+  canary: "Canary",
+  login: "Log in",
+  logout: "Log out",
+};
+const WHO = { password: "The administrator", token: "A script" };
 const more = byId("audit-more");
 let all = false;
 let last = [];
@@ -29,8 +40,10 @@ function showEntry(row, entry) {
   slot(row, "time").dateTime = entry.time;
   put(slot(row, "action"), ACTIONS[entry.action] ?? entry.action);
   put(slot(row, "what"), [entry.model, entry.version].filter(Boolean).join(" "));
-  put(slot(row, "outcome"), entry.outcome);
-  slot(row, "outcome").className = `badge ${entry.outcome}`;
+  const outcome = slot(row, "outcome");
+  outcome.hidden = entry.outcome === "done";
+  outcome.className = `badge ${entry.outcome}`;
+  put(outcome, entry.outcome);
   put(slot(row, "message"), entry.message);
-  put(slot(row, "who"), `${{ password: "the administrator", token: "a script" }[entry.actor] ?? "somebody"} at ${entry.address}`);
+  put(slot(row, "who"), `${WHO[entry.actor] ?? "Somebody"} at ${entry.address}`);
 }
