@@ -62,12 +62,19 @@ class FakeVersion:
                 "startTime": STARTED,
                 "status": "UNLOADING" if state == "STARTING" else state,
                 "memoryUsage": 0,
-                "pid": -1 if state == "STARTING" and not self.crashes else 4_000_000 + i + self.pids,
+                "pid": -1
+                if state == "STARTING" and not self.crashes
+                else 4_000_000 + i + self.pids,
                 "gpu": False,
                 "gpuUsage": "N/A",
             }
             for i, state in enumerate(self.states)
         ]
+
+    def _pid(self, number: int, state: str) -> int:
+        if state == "STARTING" and not self.crashes:
+            return -1
+        return 4_000_000 + number + self.pids  # above what Linux gives: no process has it
 
 
 @dataclass
