@@ -244,7 +244,7 @@ def test_a_version_comes_and_goes(page: Page, managed: Service) -> None:
     expect_no_sideways_scrolling(page)
 
     page.get_by_role("button", name="Register second.mar").click()
-    expect(page.get_by_label("Workers")).to_be_focused()
+    expect(page.get_by_role("spinbutton", name="Workers")).to_be_focused()
     expect_accessible(page)
     page.get_by_label("Batch size").fill("4")
     page.get_by_role("dialog").get_by_role("button", name="Register").click()
@@ -254,7 +254,7 @@ def test_a_version_comes_and_goes(page: Page, managed: Service) -> None:
     expect(second).to_contain_text("4, within")
 
     second.get_by_role("button", name="Workers").click()
-    page.get_by_role("dialog").get_by_label("Workers").fill("2")
+    page.get_by_role("spinbutton", name="Workers").fill("2")
     page.keyboard.press("Enter")
     outcome(page, "captioner 2.0 has 2 workers.")
     expect(second.locator(".workers li")).to_have_count(2)
