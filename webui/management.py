@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 import threading
@@ -13,7 +12,8 @@ from typing import Any, TypeVar
 
 import psutil
 
-from webui.torchserve import NotReady, TorchServe, TorchServeError
+from webui.refusals import archive_refused, message, refused, unreadable
+from webui.torchserve import TorchServe, TorchServeError
 
 log = logging.getLogger(__name__)
 
@@ -25,12 +25,6 @@ REGISTERED = re.compile(r'Model "([^"]+)" Version: (\S+) registered')
 REGISTER_TIMEOUT_S = 120.0  # the archive is unpacked within the call
 DESCRIBE_TIMEOUT_S = 10.0  # a worker answers, after the captions before it
 PAGES = 20  # of 100 models each, at most
-
-
-class ManagementError(TorchServeError):
-    """TorchServe answered a management call with an error; has the code and a sentence of ours."""
-
-    type = "ManagementFailed"
 
 
 @dataclass(frozen=True)
@@ -90,7 +84,7 @@ class Management:
         for _ in range(PAGES):
             status, body = self._transport.manage("GET", "/models", query)
             if status != 200:
-                raise _refused(status, body)
+                raise refused(status, body)
             names += _names(body)
             token = body.get("nextPageToken")
             if not token:
@@ -102,7 +96,7 @@ class Management:
         """The default version of a model."""
         status, body = self._transport.manage("GET", f"/models/{model}")
         if status != 200:
-            raise _refused(status, body, model)
+            raise refused(status, body, model)
         return _read(lambda: str(body[0]["modelVersion"]))
 
     def versions(self, model: str) -> list[Version]:
@@ -110,7 +104,7 @@ class Management:
         default = self.default(model)
         status, body = self._transport.manage("GET", f"/models/{model}/all")
         if status != 200:
-            raise _refused(status, body, model)
+            raise refused(status, body, model)
         found = _read(lambda: [_version(one, default) for one in body])
         return sorted(found, key=lambda one: _numbers(one.version))
 
@@ -119,7 +113,7 @@ class Management:
         for one in self.versions(model):
             if one.version == version:
                 return one
-        raise _refused(404, None, model, version)
+        raise refused(404, None, model, version)
 
     def register(
         self, archive: str, *, batch_size: int | None = None, max_batch_delay: int | None = None
@@ -138,10 +132,10 @@ class Management:
             "POST", "/models", query, timeout_s=REGISTER_TIMEOUT_S
         )
         if status not in (200, 202):
-            raise _archive_refused(status, body, archive)
-        found = REGISTERED.search(_message(body, "status"))
+            raise archive_refused(status, body, archive)
+        found = REGISTERED.search(message(body, "status"))
         if found is None:
-            raise _unreadable()
+            raise unreadable()
         return found[1], found[2]
 
     def scale(self, model: str, version: str, workers: int) -> None:
@@ -153,20 +147,20 @@ class Management:
         }
         status, body = self._transport.manage("PUT", f"/models/{model}/{version}", query)
         if status not in (200, 202):
-            raise _refused(status, body, model, version)
+            raise refused(status, body, model, version)
 
     def set_default(self, model: str, version: str) -> None:
         """Make a version the default."""
         path = f"/models/{model}/{version}/set-default"
         status, body = self._transport.manage("PUT", path)
         if status != 200:
-            raise _refused(status, body, model, version)
+            raise refused(status, body, model, version)
 
     def unregister(self, model: str, version: str) -> None:
         """Unregister a version; TorchServe refuses the default while there are others."""
         status, body = self._transport.manage("DELETE", f"/models/{model}/{version}")
         if status not in (200, 202):
-            raise _refused(status, body, model, version)
+            raise refused(status, body, model, version)
 
     def describe(self, model: str, version: str) -> dict[str, Any]:
         """What a worker of the version says of its model; a worker must be READY."""
@@ -177,7 +171,7 @@ class Management:
             timeout_s=DESCRIBE_TIMEOUT_S,
         )
         if status != 200:
-            raise _refused(status, body, model, version)
+            raise refused(status, body, model, version)
         return _read(lambda: dict(body[0].get("customizedMetadata") or {}))
 
 
@@ -275,73 +269,4 @@ def _read(parse: Callable[[], T]) -> T:
         return parse()
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         log.error("TorchServe's answer could not be read: %r", error)
-        raise _unreadable() from error
-
-
-def _unreadable() -> ManagementError:
-    return ManagementError("TorchServe gave an answer that could not be understood; see the log.")
-
-
-def _message(body: Any, member: str = "message") -> str:
-    return str(body.get(member, "")) if isinstance(body, dict) else ""
-
-
-def _refused(status: int, body: Any, model: str = "", version: str = "") -> TorchServeError:
-    """The error for a status about a model or a version of it."""
-    what = f"{model} {version}".strip()
-    if status == 404:
-        return ManagementError(
-            f"TorchServe has no {what}. It may have been unregistered, or TorchServe been started "
-            "again; look at the list of versions.",
-            code=404,
-            type="NoSuchVersion",
-        )
-    if status == 403:
-        return ManagementError(
-            f"{what} is the default version, which TorchServe does not unregister. Make another "
-            "version the default first.",
-            code=403,
-            type="DefaultVersion",
-        )
-    return _otherwise(status, body, f"{what} could not be changed")
-
-
-def _archive_refused(status: int, body: Any, archive: str) -> TorchServeError:
-    """The error for a status about an archive that was to be registered."""
-    if status == 404:
-        return ManagementError(
-            f"TorchServe found no {archive} in its model store. Upload it, or look at the list of "
-            "archives for its name.",
-            code=404,
-            type="NoSuchArchive",
-        )
-    if status == 409:
-        return ManagementError(
-            f"The version that is in {archive} is registered already. Unregister it first, or pack "
-            "the archive under another version.",
-            code=409,
-            type="AlreadyRegistered",
-        )
-    return _otherwise(status, body, f"{archive} could not be registered")
-
-
-def _otherwise(status: int, body: Any, what: str) -> TorchServeError:
-    if status == 405:
-        return ManagementError(
-            "TorchServe does not take changes of its models. Set enable_model_api=true in "
-            "config.properties and start it again.",
-            code=405,
-            type="ModelApiOff",
-        )
-    if status == 503:
-        return NotReady("TorchServe is too busy for this just now. Try again in a few seconds.")
-    log.error("TorchServe answered %d: %.500s", status, json.dumps(body))
-    if status == 400:
-        return ManagementError(
-            f"{what}: TorchServe did not take the values ({_message(body)[:200]}). Correct them.",
-            code=400,
-            type="InvalidOption",
-        )
-    return ManagementError(
-        f"{what}: TorchServe answered {status}. Its log (torchserve.log) says more."
-    )
+        raise unreadable() from error

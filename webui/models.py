@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from typing import Any
 
 from flask import Blueprint, Response, current_app, jsonify, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from webui import auth
+from webui import auth, bodies
 from webui.archives import check_name, unwritable
 from webui.canary import Canary, Setting
 from webui.deployment import Deployment
 from webui.errors import ServiceError
 from webui.extensions import csrf, upload_limit
 from webui.jobs import Job
-from webui.management import NAME, Known
+from webui.management import Known
 from webui.settings import MEBIBYTE, Settings
 
 FIELD = "archive"
@@ -32,13 +31,6 @@ public = Blueprint("versions_api", __name__, url_prefix="/api")
 csrf.exempt(bp)
 csrf.exempt(public)  # looks at no cookie
 bp.before_request(auth.required)
-
-
-class BadBody(ServiceError):
-    """A JSON body that is not what was expected."""
-
-    code = 400
-    type = "BadBody"
 
 
 # --- Public ---
@@ -63,12 +55,12 @@ def list_versions() -> Response:
 @upload_limit
 def vote() -> tuple[str, int]:
     """Count a vote on two versions of the page's model."""
-    body = _body("left", "right", "winner")
-    left, right, winner = (_text(body, name) for name in ("left", "right", "winner"))
+    body = bodies.read("left", "right", "winner")
+    left, right, winner = (bodies.text(body, name) for name in ("left", "right", "winner"))
     if winner not in ("left", "right", "tie"):
-        raise BadBody(f"Expected left, right or tie for winner, got {winner[:50]!r}.")
+        raise bodies.BadBody(f"Expected left, right or tie for winner, got {winner[:50]!r}.")
     if left == right:
-        raise BadBody(f"Expected two versions, got {left[:50]!r} twice.")
+        raise bodies.BadBody(f"Expected two versions, got {left[:50]!r} twice.")
     canary: Canary = current_app.extensions["canary"]
     canary.vote(left, right, winner)  # type: ignore[arg-type]
     return "", 204
@@ -86,16 +78,16 @@ def list_models() -> Response:
 @bp.post("/models")
 def register() -> tuple[Response, int]:
     """Register an archive of the model store; answers the job that does it."""
-    body = _body("archive", "workers", "batch_size", "max_batch_delay")
-    archive = _text(body, "archive")
+    body = bodies.read("archive", "workers", "batch_size", "max_batch_delay")
+    archive = bodies.text(body, "archive")
     check_name(archive)
-    workers = _whole(body, "workers", 0, MAX_WORKERS)
+    workers = bodies.whole(body, "workers", 0, MAX_WORKERS)
     job = _deployment().register(
         auth.actor(),
         archive,
         1 if workers is None else workers,
-        _whole(body, "batch_size", 1, MAX_BATCH),
-        _whole(body, "max_batch_delay", 0, MAX_DELAY_MS),
+        bodies.whole(body, "batch_size", 1, MAX_BATCH),
+        bodies.whole(body, "max_batch_delay", 0, MAX_DELAY_MS),
     )
     return _accepted(job)
 
@@ -103,7 +95,7 @@ def register() -> tuple[Response, int]:
 @bp.get("/models/<name>/<version>")
 def show_version(name: str, version: str) -> Response:
     """One version."""
-    _check(name, version)
+    bodies.check_names(name, version)
     found = _deployment().management.version(name, version)
     return jsonify(_deployment().described(name, found))
 
@@ -111,26 +103,28 @@ def show_version(name: str, version: str) -> Response:
 @bp.put("/models/<name>/<version>")
 def change(name: str, version: str) -> Response | tuple[Response, int]:
     """Change the number of workers, or make a version the default."""
-    body = _body("workers", "default")
+    body = bodies.read("workers", "default")
     if len(body) != 1:
-        raise BadBody('Expected {"workers": 2} or {"default": true}, one at a time.')
+        raise bodies.BadBody('Expected {"workers": 2} or {"default": true}, one at a time.')
     if "workers" in body:
         return _scale(name, version, body)
     if body["default"] is not True:
-        raise BadBody("Expected true for default. To unset it, make another version the default.")
+        raise bodies.BadBody(
+            "Expected true for default. To unset it, make another version the default."
+        )
     return set_default(name, version)
 
 
 @bp.put("/models/<name>/<version>/workers")
 def scale(name: str, version: str) -> tuple[Response, int]:
     """Change the number of workers; answers the job that does it."""
-    return _scale(name, version, _body("workers"))
+    return _scale(name, version, bodies.read("workers"))
 
 
 @bp.put("/models/<name>/<version>/default")
 def set_default(name: str, version: str) -> Response:
     """Make a version the default; answers the model."""
-    _check(name, version)
+    bodies.check_names(name, version)
     _deployment().set_default(auth.actor(), name, version)
     return jsonify(_deployment().model(name))
 
@@ -138,7 +132,7 @@ def set_default(name: str, version: str) -> Response:
 @bp.post("/models/<name>/rollback")
 def roll_back(name: str) -> Response:
     """Make the previous default the default again; answers the model."""
-    _check(name)
+    bodies.check_names(name)
     _deployment().roll_back(auth.actor(), name)
     return jsonify(_deployment().model(name))
 
@@ -146,7 +140,7 @@ def roll_back(name: str) -> Response:
 @bp.delete("/models/<name>/<version>")
 def unregister(name: str, version: str) -> tuple[str, int]:
     """Unregister a version that is not the default."""
-    _check(name, version)
+    bodies.check_names(name, version)
     _deployment().unregister(auth.actor(), name, version)
     return "", 204
 
@@ -179,9 +173,9 @@ def list_archives() -> Response:
     """What lies in the model store, and under which version it is registered."""
     deployment = _deployment()
     registered: dict[str, list[str]] = {}
-    for name in deployment.management.models():
-        for one in deployment.management.versions(name):
-            registered.setdefault(one.archive, []).append(f"{name} {one.version}")
+    for model in deployment.models():
+        for one in model["versions"]:
+            registered.setdefault(one["archive"], []).append(f"{model['name']} {one['version']}")
     return jsonify(
         archives=[
             {**one.to_json(), "registered": registered.get(one.name, [])}
@@ -235,14 +229,10 @@ def show_canary() -> Response:
 @bp.put("/canary")
 def set_canary() -> Response:
     """Send a share of the captions that ask for no version to another one."""
-    body = _body("version", "share")
-    version, share = _text(body, "version"), body.get("share")
-    if not isinstance(share, int | float) or isinstance(share, bool) or not 0 < share <= 1:
-        raise BadBody(
-            f"Expected a share above 0 and at most 1, such as 0.1 for a tenth, got {share!r}."
-        )
-    _check(version=version)
-    _deployment().set_canary(auth.actor(), Setting(version, float(share)))
+    body = bodies.read("version", "share")
+    version, share = bodies.text(body, "version"), bodies.share(body, "share")
+    bodies.check_names(version=version)
+    _deployment().set_canary(auth.actor(), Setting(version, share))
     return show_canary()
 
 
@@ -257,10 +247,10 @@ def stop_canary() -> Response:
 
 
 def _scale(name: str, version: str, body: dict[str, Any]) -> tuple[Response, int]:
-    _check(name, version)
-    workers = _whole(body, "workers", 0, MAX_WORKERS)
+    bodies.check_names(name, version)
+    workers = bodies.whole(body, "workers", 0, MAX_WORKERS)
     if workers is None:
-        raise BadBody('Expected a number of workers, such as {"workers": 2}, got none.')
+        raise bodies.BadBody('Expected a number of workers, such as {"workers": 2}, got none.')
     return _accepted(_deployment().scale(auth.actor(), name, version, workers))
 
 
@@ -271,7 +261,7 @@ def _receive(part: Any) -> str:
     def open_upload() -> Any:
         stream = next(streams, None)
         if stream is None:
-            raise BadBody(f"Expected one file, in the field '{FIELD}', got several.")
+            raise bodies.BadBody(f"Expected one file, in the field '{FIELD}', got several.")
         return stream
 
     request.open_upload = open_upload  # type: ignore[attr-defined]
@@ -288,54 +278,12 @@ def _receive(part: Any) -> str:
     except OSError as error:
         raise unwritable(error) from error
     if len(files) != 1 or not files[0].filename:
-        raise BadBody(
+        raise bodies.BadBody(
             f"Expected one archive in the multipart/form-data field '{FIELD}', got "
             f"{len(files) or 'none'}. Choose a .mar file and send it again."
         )
     check_name(files[0].filename)
     return files[0].filename
-
-
-def _body(*names: str) -> dict[str, Any]:
-    """The JSON object that was sent, with no members but these. Raises BadBody."""
-    expected = f"Expected a JSON object (Content-Type: application/json) of {', '.join(names)}"
-    body = request.get_json(silent=True)
-    if not isinstance(body, dict):
-        raise BadBody(f"{expected}, got none.")
-    if unknown := sorted(set(body) - set(names)):
-        raise BadBody(f"{expected}, got also {unknown[0][:50]!r}.")
-    return body
-
-
-def _text(body: dict[str, Any], name: str) -> str:
-    value = body.get(name)
-    if not isinstance(value, str) or not value:
-        raise BadBody(f"Expected a text for {name}, got {json.dumps(value)[:50]}.")
-    return value
-
-
-def _whole(body: dict[str, Any], name: str, low: int, high: int) -> int | None:
-    value = body.get(name)
-    if value is None:
-        return None
-    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-        raise BadBody(
-            f"Expected a whole number from {low} to {high} for {name}, got "
-            f"{json.dumps(value)[:50]}."
-        )
-    return value
-
-
-def _check(name: str = "captioner", version: str = "1.0") -> None:
-    """Raise ServiceError 404 for names that no model and no version has."""
-    for what in (name, version):
-        if not NAME.fullmatch(what):
-            raise ServiceError(
-                f"There is no model or version {what[:100]!r}: names are letters, digits, '.', "
-                "'_' and '-'. Look at the list of versions.",
-                code=404,
-                type="NoSuchVersion",
-            )
 
 
 def _accepted(job: Job) -> tuple[Response, int]:

@@ -266,7 +266,7 @@ def test_what_is_remembered_survives_a_restart_of_the_page(
         ("PUT", "/models/captioner/1.0/workers", {}, "Expected a number of workers"),
         ("PUT", "/canary", {"version": "1.0", "share": 1.5}, "got 1.5"),
         ("PUT", "/canary", {"version": "1.0", "share": 0}, "above 0"),
-        ("PUT", "/canary", {"version": "1.0"}, "got None"),
+        ("PUT", "/canary", {"version": "1.0"}, "got null"),
         ("PUT", "/canary", {"share": 0.1}, "a text for version"),
     ],
 )
