@@ -6,9 +6,12 @@ import json
 from typing import Any
 
 from flask import request
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from webui.errors import ServiceError
 from webui.management import NAME
+
+BODY_BYTES = 16 * 1024
 
 
 class BadBody(ServiceError):
@@ -21,7 +24,12 @@ class BadBody(ServiceError):
 def read(*names: str) -> dict[str, Any]:
     """The JSON object that was sent, with no members but these. Raises BadBody."""
     expected = f"Expected a JSON object (Content-Type: application/json) of {', '.join(names)}"
-    body = request.get_json(silent=True)
+    request.max_content_length = BODY_BYTES
+    try:
+        body = request.get_json(silent=True)
+    except RequestEntityTooLarge as error:
+        message = f"{expected}, of at most {BODY_BYTES} bytes. Send it shorter."
+        raise BadBody(message, code=413, type="BodyTooLarge") from error
     if not isinstance(body, dict):
         raise BadBody(f"{expected}, got none.")
     if unknown := sorted(set(body) - set(names)):

@@ -278,6 +278,12 @@ def test_a_wrong_body_is_named(
     assert message in response.get_json()["message"]
 
 
+def test_a_long_body_is_not_read(admin: Admin) -> None:
+    body = {"left": "x" * 20_000}
+    check(admin("PUT", "/canary", body), 413, "BodyTooLarge", "at most 16384 bytes")
+    check(admin.client.post("/api/votes", json=body), 413, "BodyTooLarge")
+
+
 @pytest.mark.parametrize(
     ("method", "path", "body", "type_"),
     [

@@ -3,6 +3,7 @@
 import { byId, element, put } from "./dom.js";
 
 const form = byId("canary-form");
+let filled = false; // with what was set before the page was opened; later it is the person's
 
 /** Show the setting and the versions' figures. */
 export function showCanary(canary, model) {
@@ -15,6 +16,8 @@ export function showCanary(canary, model) {
   byId("canary-stop").hidden = !on;
   const others = model.versions.filter((version) => !version.default).map(({ version }) => version);
   choose(others, canary.version);
+  if (on && !filled) form.elements.share.value = Math.round(canary.share * 100);
+  filled = true;
   for (const control of [form.elements.version, form.elements.share, byId("canary-set")]) control.disabled = !others.length;
   byId("compared").replaceChildren(...canary.compared.map(row));
 }

@@ -123,7 +123,7 @@ async function unregister(model, version) {
     await call("DELETE", path(model, version));
     return `${model.name} ${version.version} is unregistered.`;
   });
-  main.focus(); // its card, which had the focus, is gone
+  main.focus({ preventScroll: true }); // its card, which had the focus, is gone
 }
 
 async function register(archive) {

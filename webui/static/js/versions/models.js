@@ -68,7 +68,7 @@ function showState(badge, { workers, max_workers }) {
   badge.classList.toggle("none", !wanted);
 }
 
-const queue = ({ pending, remaining }) => (pending ? `${pending} waiting, room for ${remaining}` : `empty, room for ${remaining}`);
+const queue = ({ pending, remaining }) => `${pending} of ${pending + remaining}`;
 
 function memory(workers) {
   const known = workers.filter(({ memory_bytes }) => memory_bytes);

@@ -2,7 +2,7 @@
 
 import { button, byId, copyOf, put, slot } from "./dom.js";
 
-const KEPT = 4; // lines that stay; older ones are in the history
+const KEPT = 2; // lines that stay; older ones are in the history
 const list = byId("outcomes");
 const announcement = byId("announce");
 const lines = new Map(); // id of a job -> its line
@@ -44,10 +44,11 @@ function line() {
   const made = copyOf("outcome-template");
   button(made, "close").addEventListener("click", () => {
     made.remove();
-    byId("main").focus();
+    byId("main").focus({ preventScroll: true });
   });
-  list.prepend(made);
-  for (const old of [...list.querySelectorAll(".outcome:not(.running)")].slice(KEPT)) old.remove();
+  const ended = [...list.querySelectorAll(".outcome:not(.running)")];
+  for (const old of ended.slice(0, 1 - KEPT)) old.remove();
+  list.append(made);
   return made;
 }
 
