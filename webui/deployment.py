@@ -94,33 +94,35 @@ class Deployment:
 
     # --- At once ---
 
-    def set_default(self, actor: Actor, model: str, version: str, action: str = "default") -> None:
+    def set_default(self, actor: Actor, model: str, version: str) -> None:
         """Make a version the default; it must be able to caption."""
-        with self._recorded(actor, action, model, version) as say:
-            chosen = self.management.version(model, version)
-            if not chosen.ready:
-                raise Refused(
-                    f"No worker of {model} {version} is ready, so that it could not caption. Give "
-                    "it workers and wait until one is ready.",
-                    type="NotReady",
-                )
-            before = self.management.default(model)
-            self.management.set_default(model, version)
-            if before != version:
-                self.state.set(f"previous/{model}", before)
-            say(f"{model} {version} is the default; it was {before}.")
+        with self._recorded(actor, "default", model, version) as say:
+            say(self._make_default(model, version))
 
-    def roll_back(self, actor: Actor, model: str) -> str:
-        """Make the previous default the default again; its version."""
-        previous = self._previous(model, self.management.versions(model))
-        if previous is None:
+    def roll_back(self, actor: Actor, model: str) -> None:
+        """Make the previous default the default again."""
+        with self._recorded(actor, "rollback", model, None) as say:
+            previous = self._previous(model, self.management.versions(model))
+            if previous is None:
+                raise Refused(
+                    f"There is no previous default of {model} to go back to: none was changed, or "
+                    "it is not registered any more. Choose a version and make it the default.",
+                    type="NoPreviousDefault",
+                )
+            say(self._make_default(model, previous))
+
+    def _make_default(self, model: str, version: str) -> str:
+        if not self.management.version(model, version).ready:
             raise Refused(
-                f"There is no previous default of {model} to go back to: none was changed, or it "
-                "is not registered any more. Choose a version and make it the default.",
-                type="NoPreviousDefault",
+                f"No worker of {model} {version} is ready, so that it could not caption. Give it "
+                "workers and wait until one is ready.",
+                type="NotReady",
             )
-        self.set_default(actor, model, previous, "rollback")
-        return previous
+        before = self.management.default(model)
+        self.management.set_default(model, version)
+        if before != version:
+            self.state.set(f"previous/{model}", before)
+        return f"{model} {version} is the default; it was {before}."
 
     def unregister(self, actor: Actor, model: str, version: str) -> None:
         """Unregister a version; the archive stays in the model store."""
@@ -173,12 +175,12 @@ class Deployment:
     ) -> Job:
         """Register an archive and start its workers; without success it is unregistered again."""
         found = self.store.get(archive)
-        if self.store.there:
-            problem = found.problem if found else "There is no such file in the model store."
-            if problem:
-                raise ServiceError(
-                    f"{archive} cannot be registered. {problem}", code=404, type="NoSuchArchive"
-                )
+        problem = found.problem if found else "There is no such file in the model store."
+        if self.store.there and problem:
+            error = ServiceError(
+                f"{archive} cannot be registered. {problem}", code=404, type="NoSuchArchive"
+            )
+            raise self._noted(actor, "register", error, None, archive)
         model, version = (found.model, found.version) if found else (None, None)
 
         def work(say: Say) -> str:
@@ -202,11 +204,12 @@ class Deployment:
         """Change the number of workers; without success it goes back to what it was."""
         now = self.management.version(model, version)
         if workers == 0 and now.default and model == self.model_name:
-            raise Refused(
+            error = Refused(
                 f"{model} {version} is the default, and without workers there are no captions. "
                 "Make another version the default first.",
                 type="DefaultVersion",
             )
+            raise self._noted(actor, "scale", error, model, version)
 
         def work(say: Say) -> str:
             with self._recorded(actor, "scale", model, version) as done:
@@ -261,6 +264,13 @@ class Deployment:
             return ""
         error = model_log.last_error(self.model_log, offset, f"-{model}_{version}-")
         return f": {error[:REASON].rstrip('.')}" if error else ""
+
+    def _noted(
+        self, actor: Actor, action: str, error: ServiceError, model: str | None, version: str
+    ) -> ServiceError:
+        """The error, once it is in the audit log: what is refused before a job begins."""
+        self.audit.record(actor, action, "refused", error.message, model=model, version=version)
+        return error
 
     @staticmethod
     def _or_undo(do: Callable[[], None], undo: Callable[[], None]) -> None:

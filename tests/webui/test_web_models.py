@@ -180,6 +180,7 @@ def test_scaling_that_fails_goes_back(second: Admin, torchserve: FakeTorchServe)
 def test_the_default_keeps_a_worker(admin: Admin) -> None:
     response = admin("PUT", "/models/captioner/1.0/workers", {"workers": 0})
     check(response, 409, "DefaultVersion", "without workers there are no captions")
+    assert (admin.audit()[0]["action"], admin.audit()[0]["outcome"]) == ("scale", "refused")
 
 
 def test_one_job_for_a_version_at_a_time(
@@ -213,6 +214,7 @@ def test_the_default_goes_there_and_back(second: Admin) -> None:
 
 def test_without_a_previous_default_nothing_is_rolled_back(second: Admin) -> None:
     check(second("POST", "/models/captioner/rollback"), 409, "NoPreviousDefault")
+    assert (second.audit()[0]["action"], second.audit()[0]["outcome"]) == ("rollback", "refused")
     second("PUT", "/models/captioner/2.0/default")
     second("POST", "/models/captioner/rollback")
     second("DELETE", "/models/captioner/2.0")

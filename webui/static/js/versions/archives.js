@@ -64,7 +64,7 @@ export function takeUploads(done) {
       tell(`${archive.name} (${archive.model} ${archive.version}) is in the model store and can be registered.`);
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
-      tell(error.message, "failed");
+      tell(error.message, stop.signal.aborted ? "done" : "failed");
     } finally {
       progress.hidden = true;
       input.disabled = false;
