@@ -1,6 +1,6 @@
 """The web front of Captionize: a page and an API over TorchServe.
 
-One blueprint a file: page, compare, api, health, metrics. `torchserve` alone talks to TorchServe.
+One blueprint a file. `torchserve` alone talks to TorchServe.
 """
 
 from __future__ import annotations
@@ -11,7 +11,19 @@ from typing import Any
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from webui import api, compare, compression, errors, health, metrics, page, security, served
+from webui import (
+    api,
+    auth,
+    compare,
+    compression,
+    errors,
+    health,
+    metrics,
+    models,
+    page,
+    security,
+    versions,
+)
 from webui.extensions import csrf, limiter
 from webui.settings import LOOPBACK, PREFIX, Settings
 from webui.torchserve import TorchServe
@@ -54,7 +66,8 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     limiter.init_app(app)
     csrf.init_app(app)
     page.init_app(app)
-    served.init_app(app)
-    for blueprint in (page.bp, compare.bp, api.bp, health.bp, metrics.bp):
+    versions.init_app(app)
+    pages = (page.bp, compare.bp, versions.bp, auth.bp)
+    for blueprint in (*pages, api.bp, models.bp, health.bp, metrics.bp):
         app.register_blueprint(blueprint)
     return app

@@ -31,6 +31,25 @@ class Metrics:
             buckets=SECONDS,
             registry=self.registry,
         )
+        self.caption_seconds = Histogram(
+            "captionize_caption_seconds",
+            "Time that a version took for a caption.",
+            ["version"],
+            buckets=SECONDS,
+            registry=self.registry,
+        )
+        self.captions = Counter(
+            "captionize_captions",
+            "Captions asked of a version: captioned, refused (the picture's fault) or failed.",
+            ["version", "outcome"],
+            registry=self.registry,
+        )
+        self.votes = Counter(
+            "captionize_votes",
+            "Votes on a version beside another: won, lost or tied.",
+            ["version", "outcome"],
+            registry=self.registry,
+        )
 
 
 @bp.get("/metrics")

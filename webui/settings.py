@@ -14,6 +14,9 @@ from limits import parse_many
 
 PREFIX = "CAPTIONIZE"
 MEBIBYTE = 1024 * 1024
+TOKEN_LENGTH = 32
+TOKEN = re.compile(rf"[!-~]{{{TOKEN_LENGTH},}}")
+HASH = re.compile(r"(scrypt|pbkdf2):[0-9a-z:]+\$[^$\s]+\$[0-9a-f]+")
 LOOPBACK = ("localhost", "127.0.0.1")
 
 
@@ -33,6 +36,12 @@ class Settings:
     max_upload_mb: float = 16.0  # largest picture, in MiB
     rate_limit: str = "600 per minute"  # uploads per client address
     trusted_hosts: tuple[str, ...] = LOOPBACK  # names it answers to, beside the machine's own
+    model_store: Path = Path("model_store")  # the folder that TorchServe loads archives from
+    max_archive_mb: float = 512.0  # largest archive that may be uploaded, in MiB
+    admin_password_hash: str = field(default="", repr=False)  # werkzeug's; empty: no password
+    admin_token: str = field(default="", repr=False)  # for scripts; empty: none
+    audit_log: str = ""  # a file, one JSON object a line; empty: the process's log alone
+    model_log: str = ""  # where TorchServe writes what the workers say; empty: not to be had
     proxies: int = 0  # reverse proxies in front whose X-Forwarded-* headers are believed
     secret_key: str = field(default_factory=lambda: secrets.token_hex(32), repr=False)
 
@@ -49,6 +58,20 @@ class Settings:
         for name in ("connect_timeout_s", "timeout_s", "max_upload_mb"):
             if not 0 < getattr(self, name) <= 3600:
                 raise _problem(name, getattr(self, name), "a number above 0 and at most 3600")
+        if not 0 < self.max_archive_mb <= 65536:
+            raise _problem("max_archive_mb", self.max_archive_mb, "a number above 0, up to 65536")
+        if self.admin_password_hash and not HASH.fullmatch(self.admin_password_hash):
+            raise _problem(
+                "admin_password_hash",
+                "something else (a shell may have taken its $ signs: use single quotes)",
+                "what `python -m webui.admin hash-password` prints",
+            )
+        if self.admin_token and not TOKEN.fullmatch(self.admin_token):
+            raise _problem(
+                "admin_token",
+                f"{len(self.admin_token)} characters",
+                f"at least {TOKEN_LENGTH} characters, printable ASCII without spaces",
+            )
         if not 0 <= self.proxies <= 10:
             raise _problem("proxies", self.proxies, "a whole number from 0 to 10")
         if not self.trusted_hosts:
@@ -64,6 +87,16 @@ class Settings:
     def max_upload_bytes(self) -> int:
         """Largest picture in bytes."""
         return int(self.max_upload_mb * MEBIBYTE)
+
+    @property
+    def max_archive_bytes(self) -> int:
+        """Largest archive in bytes."""
+        return int(self.max_archive_mb * MEBIBYTE)
+
+    @property
+    def administrator(self) -> bool:
+        """Whether anybody can be the administrator."""
+        return bool(self.admin_password_hash or self.admin_token)
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Settings:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
+from urllib.parse import urlencode
 
 import requests
 from flask import current_app
@@ -86,14 +87,6 @@ class NoKey(Away):
     """The page holds no valid key."""
 
 
-class Version(NamedTuple):
-    """One registered version of the model."""
-
-    version: str
-    default: bool
-    ready: bool  # whether one of its workers is
-
-
 class TorchServe:
     """A client of one TorchServe, shared by all threads."""
 
@@ -148,48 +141,41 @@ class TorchServe:
             log.error("TorchServe's answer is not a caption: %r", error)
             raise _failed() from error
 
-    def versions(self) -> list[Version]:
-        """Every registered version of the model, as TorchServe orders them.
-
-        None while it has not registered the model yet. Raises TorchServeError.
-        """
-        every = self._described("/all")
-        default = self._described("") if every else []
-        try:
-            name = str(default[0]["modelVersion"]) if default else None
-            return [
-                Version(str(one["modelVersion"]), str(one["modelVersion"]) == name, _ready(one) > 0)
-                for one in every
-            ]
-        except (KeyError, TypeError) as error:
-            raise _failed() from error
-
     def ready_workers(self) -> int:
-        """The number of READY workers of the model's default version. Raises TorchServeError."""
-        try:
-            return sum(_ready(one) for one in self._described("", absent_is_error=True))
-        except (KeyError, TypeError) as error:
-            raise _failed() from error
-
-    def _described(self, path: str, *, absent_is_error: bool = False) -> list[dict[str, Any]]:
-        """What the management API tells about the model: "" the default version, "/all" all."""
+        """The number of READY workers of the model. Raises TorchServeError."""
         response = self._send(
             "management",
             "GET",
-            f"{self._settings.management_url}/models/{self._settings.model_name}{path}",
+            f"{self._settings.management_url}/models/{self._settings.model_name}",
             timeout_s=MANAGEMENT_TIMEOUT_S,
         )
-        if response.status_code == 404 and not absent_is_error:
-            return []
         if response.status_code != 200:
             raise self._error(response)
         try:
             versions = json.loads(response.content)
-        except ValueError as error:
+            return sum(w["status"] == "READY" for v in versions for w in v["workers"])
+        except (ValueError, KeyError, TypeError) as error:
             raise _failed() from error
-        if not isinstance(versions, list):
-            raise _failed()
-        return versions
+
+    def manage(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str | int] | None = None,
+        *,
+        timeout_s: float = MANAGEMENT_TIMEOUT_S,
+    ) -> tuple[int, Any]:
+        """Status and JSON (None where the body is none) of a call of the management API.
+
+        `path` begins with /models and is made of checked names. Raises TorchServeError when there
+        is no answer; what the status means is the caller's matter.
+        """
+        url = f"{self._settings.management_url}{path}?{urlencode(query or {})}".rstrip("?")
+        response = self._send("management", method, url, timeout_s=timeout_s)
+        try:
+            return response.status_code, json.loads(response.content)
+        except ValueError:
+            return response.status_code, None
 
     def _send(
         self,
@@ -296,11 +282,6 @@ def _members(response: requests.Response) -> dict[str, object]:
 def _type(response: requests.Response) -> object:
     """The type of TorchServe's error, or None."""
     return _members(response).get("type")
-
-
-def _ready(version: Mapping[str, Any]) -> int:
-    """How many workers of a described version are READY. Raises KeyError, TypeError."""
-    return sum(worker["status"] == "READY" for worker in version["workers"])
 
 
 def _key_refused(response: requests.Response) -> bool:

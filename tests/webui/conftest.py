@@ -9,6 +9,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+from tests.webui.fake_management import FakeModels
 from tests.webui.fake_torchserve import FakeTorchServe
 from webui import create_app
 
@@ -16,7 +17,7 @@ from webui import create_app
 @pytest.fixture
 def torchserve(tmp_path: Path) -> Iterator[FakeTorchServe]:
     """A fake TorchServe, stopped afterwards."""
-    fake = FakeTorchServe(tmp_path / "key_file.json")
+    fake = FakeTorchServe(tmp_path / "key_file.json", models=FakeModels(tmp_path / "store"))
     yield fake
     fake.stop()
 
@@ -32,6 +33,7 @@ def make_app(torchserve: FakeTorchServe) -> Callable[..., Flask]:
             "KEY_FILE": torchserve.key_file,
             "TIMEOUT_S": 5,
             "MAX_UPLOAD_MB": 2,
+            "MODEL_STORE": torchserve.models.store,
         }
         return create_app({**defaults, **config})
 

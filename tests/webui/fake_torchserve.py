@@ -13,6 +13,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from tests.webui.fake_management import FakeModels
+
 ANSWER: dict[str, Any] = {
     "caption": "a brown dog's ball <b>rolls</b>",
     "captions": [
@@ -68,20 +70,27 @@ class FakeTorchServe:
     """TorchServe's inference and management APIs on one port, with its key file.
 
     `replies` are what /predictions and /explanations answer next: (status, body, seconds to wait
-    before); when none is left, 200 with ANSWER. Each of `versions` has workers of `worker_states`;
-    the first is the default.
+    before); when none is left, 200 with ANSWER. `models` are those of the management API.
     """
 
     key_file: Path
     life: timedelta = timedelta(minutes=60)
     replies: deque[tuple[int, bytes, float]] = field(default_factory=deque)
     seen: list[Seen] = field(default_factory=list)
-    versions: list[str] = field(default_factory=lambda: ["1.0"])
-    worker_states: list[str] = field(default_factory=lambda: ["READY"])
+    models: FakeModels = field(default_factory=FakeModels)
     renew: bool = True
     keys: dict[str, str] = field(default_factory=dict)
     expires: dict[str, datetime] = field(default_factory=dict)
     count: int = 0
+
+    @property
+    def worker_states(self) -> list[str]:
+        """The states of the workers of the model's first version."""
+        return self.models.states
+
+    @worker_states.setter
+    def worker_states(self, states: list[str]) -> None:
+        self.models.states = states
 
     def __post_init__(self) -> None:
         handler = type("Handler", (_Handler,), {"fake": self})
@@ -116,14 +125,6 @@ class FakeTorchServe:
         """The predictions and explanations that arrived."""
         return [seen for seen in self.seen if seen.path.startswith(("/predictions", "/explan"))]
 
-    def described(self) -> list[dict[str, Any]]:
-        """What the management API tells about every version."""
-        workers = [{"id": str(i), "status": s} for i, s in enumerate(self.worker_states)]
-        return [
-            {"modelName": "captioner", "modelVersion": version, "workers": workers}
-            for version in self.versions
-        ]
-
     def key_requests(self) -> list[Seen]:
         """The requests for a new key."""
         return [seen for seen in self.seen if seen.path.startswith("/token")]
@@ -139,6 +140,9 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_POST(self) -> None:
+        if self.path.startswith("/models"):
+            self._manage()
+            return
         self._take()
         if not self._authorised("inference"):
             return
@@ -156,13 +160,23 @@ class _Handler(BaseHTTPRequestHandler):
                 return
             self.fake.new_key(self.path.split("type=")[1])
             self._answer(200, b"")
-        elif self._authorised("management"):
-            described = self.fake.described()
-            if not described:
-                self._answer(404, b'{"code": 404, "type": "ModelNotFoundException"}')
-                return
-            wanted = described if self.path.endswith("/all") else described[:1]
-            self._answer(200, json.dumps(wanted).encode())
+            return
+        self._answer_management()
+
+    def do_PUT(self) -> None:
+        self._manage()
+
+    def do_DELETE(self) -> None:
+        self._manage()
+
+    def _manage(self) -> None:
+        self._take()
+        self._answer_management()
+
+    def _answer_management(self) -> None:
+        if self._authorised("management"):
+            status, body = self.fake.models.answer(self.command, self.path)
+            self._answer(status, json.dumps(body, indent=2).encode())
 
     def _take(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))

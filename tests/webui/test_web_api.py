@@ -14,6 +14,7 @@ from flask.testing import FlaskClient
 from urllib3 import encode_multipart_formdata
 from werkzeug.test import TestResponse
 
+from tests.webui.fake_management import FakeVersion
 from tests.webui.fake_torchserve import ANSWER, FakeTorchServe, explained
 
 PICTURE = b"\xff\xd8\xff the bytes of a picture"
@@ -113,7 +114,8 @@ def test_a_version_that_is_not_registered_is_404(
 
 
 def test_the_versions_are_listed(client: FlaskClient, torchserve: FakeTorchServe) -> None:
-    torchserve.versions = ["1.0", "2.0"]
+    second = FakeVersion("second.mar", ["READY"])
+    torchserve.models.versions["captioner"]["2.0"] = second
     assert client.get("/api/versions").get_json() == {
         "model": "captioner",
         "default": "1.0",
@@ -135,7 +137,7 @@ def test_a_version_without_a_ready_worker_is_listed_as_such(
 def test_no_version_while_the_model_is_not_registered(
     client: FlaskClient, torchserve: FakeTorchServe
 ) -> None:
-    torchserve.versions = []
+    torchserve.models.versions.clear()
     answer = client.get("/api/versions").get_json()
     assert answer == {"model": "captioner", "default": None, "versions": []}
 

@@ -26,6 +26,11 @@ from webui.settings import Settings
         ("trusted_hosts", " , ", "at least one host"),
         ("secret_key", "short", "at least 16"),
         ("rate_limit", "often", "600 per minute"),
+        ("max_archive_mb", 0, "above 0"),
+        ("admin_token", "x" * 31, "at least 32 characters"),
+        ("admin_token", "x y" * 20, "without spaces"),
+        ("admin_password_hash", "secret", "hash-password"),
+        ("admin_password_hash", "scrypt:32768:8:1", "hash-password"),
     ],
 )
 def test_a_wrong_setting_is_named_with_what_is_accepted(
@@ -53,6 +58,16 @@ def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.trusted_hosts == ("captions.example", ".example.org")
     assert app.secret_key == "1234567890123456"
     assert settings.max_upload_bytes == 3 * 1024 * 1024
+
+
+def test_the_administrator_s_secrets_stay_out_of_texts() -> None:
+    with pytest.raises(ValueError, match="single quotes") as caught:
+        Settings(admin_password_hash="swordfish")
+    assert "swordfish" not in str(caught.value)
+    settings = Settings(admin_password_hash="scrypt:32768:8:1$salt$0123", admin_token="t" * 32)
+    assert settings.administrator
+    assert "salt" not in repr(settings)
+    assert "ttt" not in repr(settings)
 
 
 def test_a_secret_is_made_where_none_is_set_and_stays_out_of_the_text() -> None:

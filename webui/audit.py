@@ -1,0 +1,112 @@
+"""Who did what to the versions, when, and what came of it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import threading
+from collections import deque
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+log = logging.getLogger(__name__)
+
+Outcome = Literal["done", "failed", "refused"]
+
+KEPT = 200  # entries that are shown; the file has them all
+TAIL_BYTES = 256 * 1024  # of the file, read at the start
+
+
+@dataclass(frozen=True)
+class Actor:
+    """Who acts: by password, by token or unknown (a wrong password), and from which address."""
+
+    how: str
+    address: str
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of the audit log."""
+
+    time: str  # UTC, ISO 8601
+    actor: str
+    address: str
+    action: str
+    model: str | None
+    version: str | None
+    outcome: Outcome
+    message: str
+
+
+def now() -> str:
+    """The time in UTC, to the second, as the audit log and the jobs write it."""
+    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+class Audit:
+    """The newest entries, and the file that has them all, where there is one."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._recent: deque[Entry] = deque(maxlen=KEPT)
+        if path is not None and path.exists():
+            self._recent.extend(_tail(path))
+
+    def record(
+        self,
+        actor: Actor,
+        action: str,
+        outcome: Outcome,
+        message: str,
+        *,
+        model: str | None = None,
+        version: str | None = None,
+    ) -> None:
+        """Write one entry; a file that cannot be written is logged and stops nothing."""
+        who = (actor.how, actor.address)
+        entry = Entry(now(), *who, action, model, version, outcome, message)
+        line = json.dumps(asdict(entry), ensure_ascii=False)
+        with self._lock:
+            self._recent.append(entry)
+            log.log(logging.INFO if self._path else logging.WARNING, "Audit: %s", line)
+            if self._path is not None:
+                self._append(self._path, line)
+
+    def recent(self) -> list[Entry]:
+        """The newest entries, the newest first."""
+        with self._lock:
+            return list(reversed(self._recent))
+
+    @staticmethod
+    def _append(path: Path, line: str) -> None:
+        try:
+            file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+            try:
+                os.write(file, line.encode() + b"\n")
+            finally:
+                os.close(file)
+        except OSError as error:
+            log.error("The audit log %s cannot be written: %s; it lost: %s", path, error, line)
+
+
+def _tail(path: Path) -> list[Entry]:
+    """The file's last entries; lines that are none are passed over."""
+    entries = []
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - TAIL_BYTES))
+            lines = file.read().splitlines()[-KEPT:]
+    except OSError as error:
+        log.error("The audit log %s cannot be read: %s", path, error)
+        return []
+    for line in lines:
+        try:
+            entries.append(Entry(**json.loads(line)))
+        except (ValueError, TypeError):
+            continue
+    return entries
