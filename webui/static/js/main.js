@@ -59,6 +59,7 @@ for (const button of document.querySelectorAll("[data-export]")) {
     button.closest("details").open = false;
   });
 }
+closeMenus();
 addEventListener("beforeunload", (event) => { if (queue.unfinished) event.preventDefault(); });
 
 function take(files) {
@@ -196,6 +197,21 @@ function showExamples() {
       }
       const name = address.split("/").pop().replace(/\?.*/, "");
       take([{ file: new File([await response.blob()], name, { type: "image/jpeg" }), path: name }]);
+    });
+  }
+}
+
+/** A menu closes when it is left, and on Escape. */
+function closeMenus() {
+  for (const menu of document.querySelectorAll(".menu")) {
+    document.addEventListener("pointerdown", ({ target }) => { if (!menu.contains(target)) menu.open = false; });
+    menu.addEventListener("focusout", ({ relatedTarget }) => {
+      if (relatedTarget && !menu.contains(relatedTarget)) menu.open = false;
+    });
+    menu.addEventListener("keydown", ({ key }) => {
+      if (key !== "Escape") return;
+      menu.open = false;
+      menu.querySelector("summary").focus();
     });
   }
 }
