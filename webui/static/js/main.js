@@ -7,7 +7,7 @@ import { exportAs } from "./export.js";
 import { check, listen } from "./intake.js";
 import { answered, makeItem } from "./item.js";
 import { List } from "./list.js";
-import { Queue } from "./queue.js";
+import { Queue, canRetry } from "./queue.js";
 import { History, rememberOptions } from "./store.js";
 import { thumbnail } from "./thumbnail.js";
 import * as view from "./view.js";
@@ -32,9 +32,7 @@ const queue = new Queue(async (item, signal) => {
 const list = new List(document.getElementById("pictures"), { select: show, remove });
 const bar = new Bar(document.getElementById("session"), queue, {
   "cancel-all": () => queue.items.slice().forEach((item) => queue.cancel(item)),
-  "retry-failed": () => queue.items
-    .filter(({ state }) => state === "failed" || state === "cancelled")
-    .forEach((item) => queue.retry(item)),
+  "retry-failed": () => queue.items.filter(canRetry).forEach((item) => queue.retry(item)),
   clear,
 });
 const history = new History();
