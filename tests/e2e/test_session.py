@@ -5,10 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
+import signal
 import zipfile
 from pathlib import Path
 
 import pytest
+import requests
 from PIL import Image
 from playwright.sync_api import Page, expect
 
@@ -24,6 +27,7 @@ from tests.e2e.captioning import (
     expect_caption,
     expect_problem,
 )
+from tests.e2e.conftest import Service
 
 AT_ONCE = 4
 MANY = 200
@@ -82,6 +86,36 @@ def test_a_folder_is_chosen_with_its_folders(page: Page, dot: Path, tmp_path: Pa
     assert names == ["trip/001.png", "trip/day one/001.png", "trip/day one/002.png"]
 
 
+def test_a_dropped_folder_is_gone_through(page: Page, dot: Path, tmp_path: Path) -> None:
+    copies(dot, 120, tmp_path / "trip" / "day one")  # more than a folder gives at a time
+    copies(dot, 1, tmp_path / "trip")
+    answer_all(page)
+    browser = page.context.new_cdp_session(page)
+    data = {"items": [], "files": [str(tmp_path / "trip")], "dragOperationsMask": 1}
+    for kind in ("dragEnter", "dragOver", "drop"):
+        browser.send("Input.dispatchDragEvent", {"type": kind, "x": 300, "y": 300, "data": data})
+    expect(page.locator(".card[data-state=done]")).to_have_count(121, timeout=ANSWER_MS)
+    expect(page.get_by_role("option", name="trip/day one/120.png")).to_have_count(1)
+
+
+def test_the_export_menu_closes(page: Page, dot: Path) -> None:
+    answer_all(page)
+    choose(page, dot)
+    page.get_by_text("Export").click()
+    entry = page.get_by_role("button", name="JSON Lines")
+    expect(entry).to_be_visible()
+    expect_accessible(page)
+    page.set_viewport_size({"width": 320, "height": 640})
+    expect(page.locator(".menu > div")).to_be_in_viewport(ratio=1)
+    page.keyboard.press("Escape")
+    expect(entry).to_be_hidden()
+    expect(page.locator(".menu summary")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(entry).to_be_visible()
+    page.locator("h2.label").first.click()
+    expect(entry).to_be_hidden()
+
+
 def test_a_folder_without_pictures_is_told_of(page: Page, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("no picture")
     page.locator("#folder").set_input_files(tmp_path)
@@ -97,6 +131,7 @@ def test_one_bad_picture_is_the_others_no_harm(
     expect(page.locator(".card[data-state=done]")).to_have_count(1, timeout=ANSWER_MS)
     expect(page.locator(".card[data-state=failed]")).to_have_count(2, timeout=ANSWER_MS)
     expect(page.get_by_role("status")).to_have_text("Finished. 1 captioned, 2 not captioned.")
+    expect(page.get_by_role("button", name="Try the others again")).to_be_visible()
     page.get_by_role("option", name="text.jpg").click()
     expect_problem(page, "This is not a picture we can read", "text.jpg")
     expect_accessible(page)
@@ -123,6 +158,20 @@ def test_no_picture_is_lost_while_the_service_is_away(
     answer_all(page)
     page.get_by_role("button", name="Try now").click()
     expect(page.locator(".card[data-state=done]")).to_have_count(12)
+
+
+def test_pictures_outlive_a_worker_that_is_killed(
+    page: Page, service: Service, pictures: dict[str, Path], tmp_path: Path
+) -> None:
+    choose(page, *copies(pictures["cat.png"], 24, tmp_path))
+    expect(page.locator(".card[data-state=done]").first).to_be_attached(timeout=ANSWER_MS)
+    headers = {"Authorization": f"Bearer {service.management_token()}"}
+    url = f"{service.management_url}/models/captioner"
+    [model] = requests.get(url, headers=headers, timeout=30).json()
+    os.kill(model["workers"][0]["pid"], signal.SIGKILL)
+    expect(page.locator(".hold")).to_contain_text("kept; the next try is in")
+    expect(page.locator(".card[data-state=done]")).to_have_count(24, timeout=4 * ANSWER_MS)
+    expect(page.get_by_role("status")).to_have_text("Finished. 24 captioned.")
 
 
 def test_all_can_be_cancelled_and_tried_again(page: Page, dot: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -92,6 +93,12 @@ def test_a_picture_is_shown_back_only_where_a_browser_can() -> None:
     assert answer.data_url(b"abc", whole) is None
 
 
-@pytest.mark.parametrize(("confidence", "unsure"), [(0.29, True), (0.3, False), (1, False)])
+@pytest.mark.parametrize(("confidence", "unsure"), [(0.39, True), (0.4, False), (1, False)])
 def test_a_caption_of_little_confidence_is_marked(confidence: float, unsure: bool) -> None:
     assert answer.unsure({**caption("a dog", "a", "dog"), "confidence": confidence}) is unsure
+
+
+def test_the_script_has_the_same_levels() -> None:
+    script = (Path(answer.__file__).parent / "static/js/words.js").read_text()
+    assert f"LEVELS = {list(answer.LEVELS)};" in script
+    assert f"UNSURE_BELOW = {answer.UNSURE_BELOW};" in script

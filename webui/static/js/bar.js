@@ -1,6 +1,7 @@
 /* The line over the pictures: how far the session is, what holds it up, what can be done with it. */
 
 import { fill, on, say, slot, title } from "./dom.js";
+import { canRetry } from "./queue.js";
 import { count } from "./words.js";
 
 /** Show the state of `queue` in `bar`. `act` has a function for each button. */
@@ -31,7 +32,7 @@ export class Bar {
       this.bar.querySelector(`[data-action=${action}]`).hidden = !condition;
     };
     shown("cancel-all", many && open);
-    shown("retry-failed", many && !open && counts.failed + counts.cancelled);
+    shown("retry-failed", many && !open && items.some(canRetry));
     shown("clear", !open);
     slot(this.bar, "export").hidden = !counts.done;
     this.#announce(many, open, counts);

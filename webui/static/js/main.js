@@ -7,7 +7,7 @@ import { exportAs } from "./export.js";
 import { check, listen } from "./intake.js";
 import { answered, makeItem } from "./item.js";
 import { List } from "./list.js";
-import { Queue } from "./queue.js";
+import { Queue, canRetry } from "./queue.js";
 import { History, rememberOptions } from "./store.js";
 import { thumbnail } from "./thumbnail.js";
 import * as view from "./view.js";
@@ -32,9 +32,7 @@ const queue = new Queue(async (item, signal) => {
 const list = new List(document.getElementById("pictures"), { select: show, remove });
 const bar = new Bar(document.getElementById("session"), queue, {
   "cancel-all": () => queue.items.slice().forEach((item) => queue.cancel(item)),
-  "retry-failed": () => queue.items
-    .filter(({ state }) => state === "failed" || state === "cancelled")
-    .forEach((item) => queue.retry(item)),
+  "retry-failed": () => queue.items.filter(canRetry).forEach((item) => queue.retry(item)),
   clear,
 });
 const history = new History();
@@ -59,6 +57,7 @@ for (const button of document.querySelectorAll("[data-export]")) {
     button.closest("details").open = false;
   });
 }
+closeMenus();
 addEventListener("beforeunload", (event) => { if (queue.unfinished) event.preventDefault(); });
 
 function take(files) {
@@ -196,6 +195,21 @@ function showExamples() {
       }
       const name = address.split("/").pop().replace(/\?.*/, "");
       take([{ file: new File([await response.blob()], name, { type: "image/jpeg" }), path: name }]);
+    });
+  }
+}
+
+/** A menu closes when it is left, and on Escape. */
+function closeMenus() {
+  for (const menu of document.querySelectorAll(".menu")) {
+    document.addEventListener("pointerdown", ({ target }) => { if (!menu.contains(target)) menu.open = false; });
+    menu.addEventListener("focusout", ({ relatedTarget }) => {
+      if (relatedTarget && !menu.contains(relatedTarget)) menu.open = false;
+    });
+    menu.addEventListener("keydown", ({ key }) => {
+      if (key !== "Escape") return;
+      menu.open = false;
+      menu.querySelector("summary").focus();
     });
   }
 }

@@ -1,6 +1,7 @@
 /* One picture and its two captions, with the vote on them. */
 
 import { copyOf, fill, on, slot, title } from "./dom.js";
+import { canRetry } from "./queue.js";
 import { doubt, percent, pieces } from "./words.js";
 
 const SIDES = ["left", "right"];
@@ -26,7 +27,7 @@ export function update(row, item) {
   row.dataset.state = item.state;
   row.querySelector(".votes").hidden = !done;
   row.querySelector(".trouble").hidden = done;
-  row.querySelector("[data-action=retry]").hidden = open;
+  row.querySelector("[data-action=retry]").hidden = !canRetry(item);
   row.querySelector("[data-action=cancel]").hidden = !open;
   fill(row, "wait", done ? "" : status(item));
   for (const side of SIDES) {

@@ -4,8 +4,14 @@ const AT_ONCE = 4;
 const SERVICE = new Set([0, 429, 502, 503]); // the service is at fault: everything waits
 const PICTURE = new Set([500, 504]); // may be the picture's fault: a few more tries, then an error
 const TRIES = 3;
+const REFUSED = new Set([413, 415, 422]); // the same picture would only be refused again
 const FIRST_WAIT_S = 2;
 const LONGEST_WAIT_S = 30;
+
+/** Whether trying an item again may help. */
+export const canRetry = ({ state, problem }) => (
+  state === "cancelled" || (state === "failed" && !REFUSED.has(problem.code))
+);
 
 /**
  * `send(item, signal)` has an item answered or throws; every `item` gets `state` ("waiting",

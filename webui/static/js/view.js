@@ -5,11 +5,10 @@ import { copies } from "./clipboard.js";
 import { copyOf, fill, on, problemBox, say, showPicture, slot } from "./dom.js";
 import { Editor } from "./editor.js";
 import { choose, original } from "./item.js";
+import { canRetry } from "./queue.js";
 import { Reading } from "./reading.js";
 import { snippets } from "./snippets.js";
 import { percent, unsure } from "./words.js";
-
-const FINAL = new Set([413, 415, 422]); // the same picture would only be refused again
 
 /** That a picture waits or is being captioned. */
 export function working(item, source, { cancel }) {
@@ -26,7 +25,7 @@ export function problem(item, { retry, remove }) {
   const view = problemBox(item.state === "cancelled" ? cancelled : item.problem);
   if (item.state === "cancelled") fill(view, "title", "Cancelled");
   fill(view, "file", item.name);
-  on(view, "retry", retry).hidden = FINAL.has(item.problem?.code);
+  on(view, "retry", retry).hidden = !canRetry(item);
   on(view, "remove", remove).hidden = false;
   return view;
 }

@@ -1,7 +1,7 @@
 /* How captions and numbers are shown; the same rules as webui/answer.py has for the form. */
 
 const LEVELS = [0.8, 0.6, 0.4, 0.2];
-const UNSURE_BELOW = 0.3; // webui/answer.py says why
+const UNSURE_BELOW = 0.4; // webui/answer.py says why
 
 /** How unsure a word is, 0 (sure) to 4. */
 export const doubt = (probability) => LEVELS.filter((level) => probability < level).length;
