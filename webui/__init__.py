@@ -1,6 +1,7 @@
 """The web front of Captionize: a page and an API over TorchServe.
 
-One blueprint a file: page, api, health, metrics. `torchserve` alone talks to TorchServe.
+One blueprint a file: page, api, health, metrics, operations, docs. `torchserve` alone talks to
+TorchServe.
 """
 
 from __future__ import annotations
@@ -11,7 +12,18 @@ from typing import Any
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from webui import api, errors, health, metrics, page, security
+from webui import (
+    api,
+    docs,
+    errors,
+    health,
+    logs,
+    metrics,
+    operations,
+    page,
+    requestid,
+    security,
+)
 from webui.extensions import csrf, limiter
 from webui.settings import LOOPBACK, PREFIX, Settings
 from webui.torchserve import TorchServe
@@ -45,14 +57,17 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
         )
     app.extensions["settings"] = settings
     app.extensions["torchserve"] = TorchServe(settings)
+    app.extensions["torchserve_view"] = operations.TorchServeView()
 
     app.json.sort_keys = False  # type: ignore[attr-defined]  # answers keep TorchServe's order
     errors.init_app(app)
-    metrics.init_app(app)  # first, so that refused requests are counted too
+    requestid.init_app(app)
+    metrics.init_app(app)  # before what refuses, so that refused requests are counted too
+    logs.init_app(app)
     security.init_app(app)
     limiter.init_app(app)
     csrf.init_app(app)
     page.init_app(app)
-    for blueprint in (page.bp, api.bp, health.bp, metrics.bp):
+    for blueprint in (page.bp, api.bp, health.bp, metrics.bp, operations.bp, docs.bp):
         app.register_blueprint(blueprint)
     return app

@@ -94,6 +94,7 @@ def page(plan: Plan) -> Server:
     environ = os.environ | {
         "CAPTIONIZE_INFERENCE_URL": plan.torchserve["inference_address"].url,
         "CAPTIONIZE_MANAGEMENT_URL": plan.torchserve["management_address"].url,
+        "CAPTIONIZE_METRICS_URL": plan.torchserve["metrics_address"].url,
         "CAPTIONIZE_KEY_FILE": str(plan.key_file),
     }
     return Server("The page", command, cwd=ROOT, environ=environ, log=plan.logs / "page.log")

@@ -26,6 +26,7 @@ class Settings:
 
     inference_url: str = "http://127.0.0.1:8080"  # TorchServe's inference address
     management_url: str = "http://127.0.0.1:8081"  # TorchServe's management address
+    metrics_url: str = "http://127.0.0.1:8082"  # TorchServe's metrics address
     key_file: Path = Path("run/key_file.json")  # written by TorchServe in its working directory
     model_name: str = "captioner"  # the model that captions
     connect_timeout_s: float = 2.0  # seconds to open a connection to TorchServe
@@ -33,11 +34,12 @@ class Settings:
     max_upload_mb: float = 16.0  # largest picture, in MiB
     rate_limit: str = "600 per minute"  # uploads per client address
     trusted_hosts: tuple[str, ...] = LOOPBACK  # names it answers to, beside the machine's own
+    log_format: str = "json"  # how gunicorn's process logs: json or text
     proxies: int = 0  # reverse proxies in front whose X-Forwarded-* headers are believed
     secret_key: str = field(default_factory=lambda: secrets.token_hex(32), repr=False)
 
     def __post_init__(self) -> None:
-        for name in ("inference_url", "management_url"):
+        for name in ("inference_url", "management_url", "metrics_url"):
             self._check_url(name, getattr(self, name))
         # TorchServe routes any management path that contains "/token" to its token API.
         if not re.fullmatch(r"(?!token)[A-Za-z0-9][A-Za-z0-9._-]*", self.model_name):
@@ -51,6 +53,8 @@ class Settings:
                 raise _problem(name, getattr(self, name), "a number above 0 and at most 3600")
         if not 0 <= self.proxies <= 10:
             raise _problem("proxies", self.proxies, "a whole number from 0 to 10")
+        if self.log_format not in ("json", "text"):
+            raise _problem("log_format", self.log_format, "json or text")
         if not self.trusted_hosts:
             raise _problem("trusted_hosts", "nothing", "at least one host name")
         if len(self.secret_key) < 16:

@@ -55,7 +55,8 @@ class FakeTorchServe:
     """TorchServe's inference and management APIs on one port, with its key file.
 
     `replies` are what /predictions answers next: (status, body, seconds to wait before); when
-    none is left, 200 with ANSWER.
+    none is left, 200 with ANSWER. `metrics` is the text at /metrics, `versions` what the management
+    API tells of the model's versions, the default first.
     """
 
     key_file: Path
@@ -64,6 +65,9 @@ class FakeTorchServe:
     seen: list[Seen] = field(default_factory=list)
     worker_states: list[str] = field(default_factory=lambda: ["READY"])
     renew: bool = True
+    request_id: str = ""
+    metrics: str = ""
+    versions: list[dict[str, Any]] = field(default_factory=list)
     keys: dict[str, str] = field(default_factory=dict)
     expires: dict[str, datetime] = field(default_factory=dict)
     count: int = 0
@@ -132,9 +136,27 @@ class _Handler(BaseHTTPRequestHandler):
                 return
             self.fake.new_key(self.path.split("type=")[1])
             self._answer(200, b"")
-        elif self._authorised("management"):
+        elif self.path == "/metrics":
+            self._answer(200, self.fake.metrics.encode())
+        elif self.path == "/ping":
+            if self._authorised("inference"):
+                self._answer(200, b'{"status": "Healthy"}')
+        elif self._authorised("management") and not self._describe():
             workers = [{"id": str(i), "status": s} for i, s in enumerate(self.fake.worker_states)]
             self._answer(200, json.dumps([{"modelName": "captioner", "workers": workers}]).encode())
+
+    def _describe(self) -> bool:
+        """Answer for /models and /models/NAME[/all] from `versions`, where a test has set them."""
+        versions = self.fake.versions
+        if not versions:
+            return False
+        if self.path.startswith("/models?"):
+            names = [{"modelName": "captioner", "modelUrl": "captioner.mar"}]
+            self._answer(200, json.dumps({"models": names}).encode())
+        else:
+            found = versions if self.path.endswith("/all") else versions[:1]
+            self._answer(200, json.dumps(found).encode())
+        return True
 
     def _take(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
@@ -158,6 +180,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, status: int, body: bytes) -> None:
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
+        if self.fake.request_id:
+            self.send_header("x-request-id", self.fake.request_id)
         if status >= 400:
             self.send_header("Connection", "close")
         self.end_headers()
