@@ -70,6 +70,8 @@ def configuration(form: str) -> dict[str, Any]:
     """
     formatter = JsonFormatter if form == "json" else TextFormatter
     inherited = {"level": "INFO", "handlers": [], "propagate": True}
+    # With a configuration of ours gunicorn turns its access log on, which says who sent what.
+    silent = {"level": "CRITICAL", "handlers": [], "propagate": False}
     return {
         "version": 1,
         "disable_existing_loggers": False,
@@ -82,7 +84,7 @@ def configuration(form: str) -> dict[str, Any]:
             }
         },
         "root": {"level": "INFO", "handlers": ["stderr"]},
-        "loggers": {"gunicorn.error": inherited, "gunicorn.access": inherited},
+        "loggers": {"gunicorn.error": inherited, "gunicorn.access": silent},
     }
 
 

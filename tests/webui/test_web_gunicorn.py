@@ -131,7 +131,8 @@ def test_a_running_caption_is_finished_at_a_stop(
 
 
 def test_every_line_of_the_log_is_one_object(served: Served) -> None:
-    answer = requests.get(f"{served.url}/nothing", headers={"X-Request-ID": "a1"}, timeout=20)
+    headers = {"X-Request-ID": "a1", "User-Agent": "a-secret"}
+    answer = requests.get(f"{served.url}/nothing?a-secret", headers=headers, timeout=20)
     assert (answer.status_code, answer.headers["X-Request-ID"]) == (404, "a1")
     served.process.send_signal(signal.SIGTERM)
     assert served.process.wait(20) == 0
@@ -140,5 +141,7 @@ def test_every_line_of_the_log_is_one_object(served: Served) -> None:
     assert all(set(names) <= set(line) for line in logged)
     by_gunicorn = [line["message"] for line in logged if line["logger"] == "gunicorn.error"]
     assert any(message.startswith("Listening at: ") for message in by_gunicorn)
+    assert {line["logger"] for line in logged} == {"gunicorn.error", "webui.logs"}
+    assert "a-secret" not in served.log.read_text()
     [request] = [line for line in logged if line["logger"] == "webui.logs"]
     assert (request["route"], request["status"], request["request_id"]) == ("unmatched", 404, "a1")
