@@ -221,3 +221,19 @@ def test_what_the_form_is_answered_fits(client: FlaskClient) -> None:
     response = client.post("/", data=picture(csrf_token=token))
     assert response.status_code == 200
     specified.check_answer("/", response)
+
+
+@pytest.mark.parametrize("path", ["/", "/healthz", "/readyz", "/metrics", "/operations"])
+def test_what_an_untrusted_host_name_is_answered_fits(client: FlaskClient, path: str) -> None:
+    response = client.get(path, headers={"Host": "evil.example"})
+    assert response.status_code == 400
+    specified.check_answer(path, response)
+
+
+@pytest.mark.parametrize("path", ["/api/openapi.json", "/api/operations", "/api/docs"])
+def test_what_an_untrusted_host_name_is_answered_by_the_api_fits(
+    client: FlaskClient, path: str
+) -> None:
+    response = client.get(path, headers={"Host": "evil.example"})
+    assert response.status_code == 400
+    specified.check_answer(path, response)

@@ -1,6 +1,6 @@
 /* The API's page: the specification as operations by group, each with its schemas and a try-out. */
 
-import { h } from "./dom.js";
+import { h } from "./element.js";
 import { exampleOf, resolved, schemaTree, typeOf, use } from "./schema.js";
 import { tryOut } from "./tryout.js";
 

@@ -1,6 +1,6 @@
 /* JSON Schema as something to read: members with types, limits and meaning, nested ones folded. */
 
-import { h } from "./dom.js";
+import { h } from "./element.js";
 
 const PLURAL = { object: "objects", integer: "integers", number: "numbers", text: "texts" };
 

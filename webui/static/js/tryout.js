@@ -1,6 +1,6 @@
 /* Trying an operation: a form made from its schema, the curl line for it, and what comes back. */
 
-import { filled, h } from "./dom.js";
+import { filled, h } from "./element.js";
 import { exampleOf, plain, typeOf } from "./schema.js";
 
 const SHOWN = 20_000; // characters of an answer
