@@ -18,6 +18,7 @@ from tests.e2e.test_serving import COFFEE
 DESK = {"width": 1280, "height": 800}
 PHONE = {"width": 320, "height": 640}
 ANSWER_MS = 20_000
+STEPS_TO_ASK = 200  # quarters of a second by the page's clock; it asks every two seconds
 SIGNED_OUT = {"code": 401, "type": "NotAuthenticated", "message": "Sign in."}
 OFF = {"code": 403, "type": "AdministratorOff", "message": "Set CAPTIONIZE_ADMIN_PASSWORD_HASH."}
 
@@ -31,10 +32,12 @@ class Told:
         self.status = 200
         self.body: dict[str, Any] = {}
         self.problems: list[dict[str, str]] = []
+        self.answered = 0
         page.clock.install(time=self.story.time)
         page.route("**/api/operations", self._answer)
 
     def _answer(self, route: Route) -> None:
+        self.answered += 1
         if self.status == 0:
             route.abort()
         elif self.status == 200:
@@ -43,13 +46,16 @@ class Told:
             route.fulfill(status=self.status, json=self.body)
 
     def go_on(self, steps: int) -> None:
-        """Let the page ask so many times more."""
+        """Let the page ask so many times more, and take in what it is told."""
         for _ in range(steps):
-            with self.page.expect_event(
-                "requestfailed" if self.status == 0 else "requestfinished",
-                lambda request: request.url.endswith("/api/operations"),
-            ):
-                self.page.clock.run_for(2000)
+            before = self.answered
+            for _ in range(STEPS_TO_ASK):
+                self.page.clock.run_for(250)
+                if self.answered > before:
+                    break
+            assert self.answered > before, "the page did not ask again"
+        # A later answer of the network comes after all earlier ones have been taken in.
+        self.page.evaluate("fetch('/healthz').then(response => response.text())")
 
 
 @pytest.fixture
@@ -137,6 +143,7 @@ def test_a_table_has_the_figures_of_the_lines(told: Told, page: Page) -> None:
     summary.focus()
     page.keyboard.press("Enter")
     rows = chart(page, "requests").locator("tbody tr")
+    expect(rows.first).to_be_visible()
     assert 10 <= rows.count() <= 21
     expect(rows.first.locator("td").nth(1)).to_have_text(value(page, "requests"))
     expect(chart(page, "requests").locator("thead th")).to_have_text(
@@ -191,7 +198,7 @@ def test_it_can_be_paused(told: Told, page: Page) -> None:
     assert told.story.time == before
     button.click()
     expect(page.get_by_role("status")).to_contain_text("Live")
-    assert told.story.time == before + 2
+    assert told.story.time >= before + 2
 
 
 def test_the_time_shown_can_be_chosen(told: Told, page: Page) -> None:
