@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from ts.metrics.dimension import Dimension
 from ts.torch_handler.base_handler import BaseHandler
 
 from handler.answer import build_answer
@@ -66,6 +67,7 @@ class CaptionHandler(BaseHandler):  # type: ignore[misc]  # ts has no types
         ids = " ".join(map(request_id, headers))
         milliseconds = 1e3 * (time.perf_counter() - started)
         logger.info("Answered %d in %.0f ms, requests %s", len(data), milliseconds, ids)
+        self._count(len(data), context)
         return answers
 
     def decode(
@@ -125,6 +127,16 @@ class CaptionHandler(BaseHandler):  # type: ignore[misc]  # ts has no types
         except Exception:
             logger.exception("The captioner failed on requests %s", [job.id for job in jobs])
             return [CaptioningFailed() for _ in jobs]
+
+    def _count(self, requests: int, context: Any) -> None:
+        """Count a batch and its requests, so that the mean size of batches can be told."""
+        dimensions = [
+            Dimension("ModelName", self.name["name"]),
+            Dimension("ModelVersion", self.name["version"]),
+            Dimension("Level", "Model"),
+        ]
+        for metric, count in (("CaptionBatches", 1), ("CaptionPictures", requests)):
+            context.metrics.add_counter(metric, count, dimensions=dimensions)
 
     def _describe(self) -> dict[str, Any]:
         """What `GET /models/captioner?customized=true` tells beside the model card."""

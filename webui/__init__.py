@@ -16,11 +16,15 @@ from webui import (
     auth,
     compare,
     compression,
+    docs,
     errors,
     health,
+    logs,
     metrics,
     models,
+    operations,
     page,
+    requestid,
     security,
     versions,
 )
@@ -57,17 +61,20 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
         )
     app.extensions["settings"] = settings
     app.extensions["torchserve"] = TorchServe(settings)
+    app.extensions["torchserve_view"] = operations.TorchServeView()
 
     app.json.sort_keys = False  # type: ignore[attr-defined]  # answers keep TorchServe's order
     errors.init_app(app)
-    metrics.init_app(app)  # first, so that refused requests are counted too
+    requestid.init_app(app)
+    metrics.init_app(app)  # before what refuses, so that refused requests are counted too
+    logs.init_app(app)
     security.init_app(app)
     compression.init_app(app)
     limiter.init_app(app)
     csrf.init_app(app)
     page.init_app(app)
     versions.init_app(app)
-    pages = (page.bp, compare.bp, versions.bp, auth.bp)
+    pages = (page.bp, compare.bp, versions.bp, auth.bp, operations.bp, docs.bp)
     for blueprint in (*pages, api.bp, models.bp, health.bp, metrics.bp):
         app.register_blueprint(blueprint)
     return app

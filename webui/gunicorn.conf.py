@@ -4,6 +4,8 @@ import os
 import secrets
 from pathlib import Path
 
+from webui import logs
+
 wsgi_app = "webui:create_app()"
 bind = f"{os.environ.get('CAPTIONIZE_HOST', '127.0.0.1')}:{os.environ.get('CAPTIONIZE_PORT', 8000)}"
 
@@ -23,6 +25,7 @@ keepalive = 5
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None
 control_socket_disable = True  # nothing administers gunicorn, and its socket lies in the home
 
-accesslog = None  # counted in /metrics; no log of who sent what
+accesslog = None  # the application's own log has a line a request, without who sent what
 errorlog = "-"
+logconfig_dict = logs.configuration(os.environ.get("CAPTIONIZE_LOG_FORMAT", "json"))
 proc_name = "captionize"

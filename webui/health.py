@@ -18,12 +18,15 @@ def healthz() -> Response:
 
 @bp.get("/readyz")
 def readyz() -> tuple[Response, int]:
-    """200 when a worker is READY, else 503.
+    """200 when a worker is READY and the inference address takes our key, else 503.
 
-    TorchServe's /ping says Healthy while a model loads or its workers crash, so it is not asked.
+    TorchServe's /ping says Healthy while a model loads or its workers crash, so only whether it
+    answers counts: the workers' states come from the management address, which may be another's.
     """
     try:
         workers = torchserve.current().ready_workers()
+        if workers:
+            torchserve.current().reachable()
     except ServiceError as error:
         return jsonify(status="not ready", workers=0, reason=error.type), 503
     ready = workers > 0

@@ -25,6 +25,7 @@ REGISTERED = re.compile(r'Model "([^"]+)" Version: (\S+) registered')
 REGISTER_TIMEOUT_S = 120.0  # the archive is unpacked within the call
 DESCRIBE_TIMEOUT_S = 10.0  # a worker answers, after the captions before it
 PAGES = 20  # of 100 models each, at most
+INTERNAL = ("pid", "gpu_usage")  # of a worker, not for the API
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class Worker:
     gpu: bool
     started: str  # UTC, ISO 8601
     pid: int  # -1 before the process lives
+    gpu_usage: str  # as nvidia-smi told it; "N/A" on a CPU
 
 
 @dataclass(frozen=True)
@@ -60,12 +62,12 @@ class Version:
         return sum(worker.state == "READY" for worker in self.workers)
 
     def to_json(self) -> dict[str, Any]:
-        """The form in which the API answers; process ids are nobody's business."""
+        """The form in which the API answers; process ids are nobody's business there."""
         members = asdict(self)
         pending, remaining = members.pop("queue_pending"), members.pop("queue_remaining")
         members["queue"] = {"remaining": remaining, "pending": pending}
         members["workers"] = [
-            {name: value for name, value in worker.items() if name != "pid"}
+            {name: value for name, value in worker.items() if name not in INTERNAL}
             for worker in members["workers"]
         ]
         return members
@@ -240,6 +242,7 @@ def _worker(raw: Any) -> Worker:
         gpu=bool(raw["gpu"]),
         started=str(raw["startTime"]),
         pid=pid,
+        gpu_usage=str(raw.get("gpuUsage", "")),
     )
 
 

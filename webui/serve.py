@@ -95,6 +95,7 @@ def page(plan: Plan) -> Server:
     environ = os.environ | {
         "CAPTIONIZE_INFERENCE_URL": plan.torchserve["inference_address"].url,
         "CAPTIONIZE_MANAGEMENT_URL": plan.torchserve["management_address"].url,
+        "CAPTIONIZE_METRICS_URL": plan.torchserve["metrics_address"].url,
         "CAPTIONIZE_KEY_FILE": str(plan.key_file),
         "CAPTIONIZE_MODEL_STORE": str(plan.model_store),
         "CAPTIONIZE_MODEL_LOG": str(plan.model_log),

@@ -29,6 +29,7 @@ class Settings:
 
     inference_url: str = "http://127.0.0.1:8080"  # TorchServe's inference address
     management_url: str = "http://127.0.0.1:8081"  # TorchServe's management address
+    metrics_url: str = "http://127.0.0.1:8082"  # TorchServe's metrics address
     key_file: Path = Path("run/key_file.json")  # written by TorchServe in its working directory
     model_name: str = "captioner"  # the model that captions
     connect_timeout_s: float = 2.0  # seconds to open a connection to TorchServe
@@ -42,11 +43,12 @@ class Settings:
     admin_token: str = field(default="", repr=False)  # for scripts; empty: none
     audit_log: str = ""  # a file, one JSON object a line; empty: the process's log alone
     model_log: str = ""  # where TorchServe writes what the workers say; empty: not to be had
+    log_format: str = "json"  # how gunicorn's process logs: json or text
     proxies: int = 0  # reverse proxies in front whose X-Forwarded-* headers are believed
     secret_key: str = field(default_factory=lambda: secrets.token_hex(32), repr=False)
 
     def __post_init__(self) -> None:
-        for name in ("inference_url", "management_url"):
+        for name in ("inference_url", "management_url", "metrics_url"):
             self._check_url(name, getattr(self, name))
         # TorchServe routes any management path that contains "/token" to its token API.
         if not re.fullmatch(r"(?!token)[A-Za-z0-9][A-Za-z0-9._-]*", self.model_name):
@@ -74,6 +76,8 @@ class Settings:
             )
         if not 0 <= self.proxies <= 10:
             raise _problem("proxies", self.proxies, "a whole number from 0 to 10")
+        if self.log_format not in ("json", "text"):
+            raise _problem("log_format", self.log_format, "json or text")
         if not self.trusted_hosts:
             raise _problem("trusted_hosts", "nothing", "at least one host name")
         if len(self.secret_key) < 16:

@@ -14,7 +14,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.exceptions import ReadTimeoutError
 from urllib3.util import Retry
 
-from webui import answer
+from webui import answer, logs, requestid
 from webui.errors import ServiceError, too_large
 from webui.settings import Settings
 from webui.tokens import KeyRing, KeysUnreadable, Kind
@@ -141,6 +141,31 @@ class TorchServe:
             log.error("TorchServe's answer is not a caption: %r", error)
             raise _failed() from error
 
+    def metrics(self) -> str:
+        """TorchServe's metrics in Prometheus's text format; they need no key.
+
+        Raises TorchServeError.
+        """
+        response = _translated(
+            lambda: self._session.get(
+                f"{self._settings.metrics_url}/metrics",
+                headers=requestid.headers(),
+                timeout=(self._settings.connect_timeout_s, MANAGEMENT_TIMEOUT_S),
+                allow_redirects=False,
+            )
+        )
+        if response.status_code != 200:
+            raise _failed()
+        return response.text
+
+    def reachable(self) -> None:
+        """Raise TorchServeError unless the inference address answers and takes our key.
+
+        What /ping says is not looked at: it is Healthy while a model loads.
+        """
+        url = f"{self._settings.inference_url}/ping"
+        self._send("inference", "GET", url, timeout_s=MANAGEMENT_TIMEOUT_S)
+
     def ready_workers(self) -> int:
         """The number of READY workers of the model. Raises TorchServeError."""
         response = self._send(
@@ -193,7 +218,11 @@ class TorchServe:
             return self._session.request(
                 method,
                 url,
-                headers={**(headers or {}), "Authorization": f"Bearer {key}"},
+                headers={
+                    **(headers or {}),
+                    **requestid.headers(),
+                    "Authorization": f"Bearer {key}",
+                },
                 data=data,
                 timeout=(self._settings.connect_timeout_s, timeout_s),
                 allow_redirects=False,
@@ -207,6 +236,9 @@ class TorchServe:
             if _key_refused(response):
                 log.error("TorchServe accepts no %s key from %s", kind, self._settings.key_file)
                 raise NoKey("The captioning service did not accept this page's key. Try again.")
+        # TorchServe gives each request an id of its own, which its log and its handler know.
+        if theirs := response.headers.get("X-Request-ID"):
+            logs.note("torchserve_request_id", theirs[:64])
         return response
 
     def _request_key(self, kind: Kind, api_key: str) -> None:
@@ -214,7 +246,7 @@ class TorchServe:
         self._session.get(
             f"{self._settings.management_url}/token",
             params={"type": kind},
-            headers={"Authorization": f"Bearer {api_key}"},
+            headers={**requestid.headers(), "Authorization": f"Bearer {api_key}"},
             timeout=(self._settings.connect_timeout_s, MANAGEMENT_TIMEOUT_S),
             allow_redirects=False,
         ).raise_for_status()

@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 from ts.context import Context, RequestProcessor
+from ts.metrics.dimension import Dimension
 
 from handler.caption_handler import CaptionHandler
 from handler.text import EOS, SPECIALS
@@ -107,14 +108,30 @@ def _not_json(constant: str) -> float:
     raise AssertionError(f"{constant} is not JSON")
 
 
+class Counters(dict[str, int]):
+    """What a worker counts, summed by name."""
+
+    def add_counter(self, name: str, value: int, *, dimensions: Sequence[Dimension]) -> None:
+        """Take a count as TorchServe's own collector does."""
+        assert [one.name for one in dimensions] == ["ModelName", "ModelVersion", "Level"]
+        self[name] = self.get(name, 0) + value
+
+
+@pytest.fixture
+def counters() -> Counters:
+    """What the worker of a test counts."""
+    return Counters()
+
+
 @pytest.fixture
 def ask(
-    handler: CaptionHandler, make_context: Callable[..., Context]
+    handler: CaptionHandler, make_context: Callable[..., Context], counters: Counters
 ) -> Callable[[Sequence[Request]], list[Answer]]:
     """Send one batch, and get each request's status and JSON."""
 
     def send(requests: Sequence[Request]) -> list[Answer]:
         context = make_context()
+        context.metrics = counters
         # TorchServe mixes each form field's content type into the headers.
         context.request_processor = [
             RequestProcessor({**{name: {"content-type": None} for name in fields}, **headers})

@@ -180,6 +180,15 @@ def test_the_log_names_requests_by_their_ids(
     assert "The captioner failed on requests ['f.2']" in caplog.messages
 
 
+def test_batches_and_their_requests_are_counted(
+    ask: Ask, draw: Draw, counters: dict[str, int]
+) -> None:
+    picture = {"body": draw("red")}
+    ask([(picture, {})] * 3)
+    ask([(picture, {}), ({}, {})])
+    assert counters == {"CaptionBatches": 2, "CaptionPictures": 5}
+
+
 def test_places_left_over_in_the_beam_are_no_captions(
     ask: Ask, draw: Draw, monkeypatch: pytest.MonkeyPatch
 ) -> None:

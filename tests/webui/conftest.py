@@ -9,6 +9,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+from tests.webui.administration import TOKEN
 from tests.webui.fake_management import FakeModels
 from tests.webui.fake_torchserve import FakeTorchServe
 from webui import create_app
@@ -30,6 +31,7 @@ def make_app(torchserve: FakeTorchServe) -> Callable[..., Flask]:
         defaults = {
             "INFERENCE_URL": torchserve.url,
             "MANAGEMENT_URL": torchserve.url,
+            "METRICS_URL": torchserve.url,
             "KEY_FILE": torchserve.key_file,
             "TIMEOUT_S": 5,
             "MAX_UPLOAD_MB": 2,
@@ -44,3 +46,11 @@ def make_app(torchserve: FakeTorchServe) -> Callable[..., Flask]:
 def client(make_app: Callable[..., Flask]) -> FlaskClient:
     """A client of the application with plain settings."""
     return make_app().test_client()
+
+
+@pytest.fixture
+def administrator(make_app: Callable[..., Flask]) -> FlaskClient:
+    """A client whose every request bears the administrator's token."""
+    client = make_app(ADMIN_TOKEN=TOKEN).test_client()
+    client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {TOKEN}"
+    return client

@@ -70,7 +70,9 @@ class FakeTorchServe:
     """TorchServe's inference and management APIs on one port, with its key file.
 
     `replies` are what /predictions and /explanations answer next: (status, body, seconds to wait
-    before); when none is left, 200 with ANSWER. `models` are those of the management API.
+    before); when none is left, 200 with ANSWER. `models` are those of the management API, unless a
+    test sets what it tells of the `versions` of one, the default first. `metrics` is the text at
+    /metrics.
     """
 
     key_file: Path
@@ -79,6 +81,9 @@ class FakeTorchServe:
     seen: list[Seen] = field(default_factory=list)
     models: FakeModels = field(default_factory=FakeModels)
     renew: bool = True
+    request_id: str = ""
+    metrics: str = ""
+    versions: list[dict[str, Any]] = field(default_factory=list)
     keys: dict[str, str] = field(default_factory=dict)
     expires: dict[str, datetime] = field(default_factory=dict)
     count: int = 0
@@ -161,7 +166,13 @@ class _Handler(BaseHTTPRequestHandler):
             self.fake.new_key(self.path.split("type=")[1])
             self._answer(200, b"")
             return
-        self._answer_management()
+        if self.path == "/metrics":
+            self._answer(200, self.fake.metrics.encode())
+        elif self.path == "/ping":
+            if self._authorised("inference"):
+                self._answer(200, b'{"status": "Healthy"}')
+        else:
+            self._answer_management()
 
     def do_PUT(self) -> None:
         self._manage()
@@ -174,9 +185,22 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer_management()
 
     def _answer_management(self) -> None:
-        if self._authorised("management"):
+        if self._authorised("management") and not self._describe():
             status, body = self.fake.models.answer(self.command, self.path)
             self._answer(status, json.dumps(body, indent=2).encode())
+
+    def _describe(self) -> bool:
+        """Answer for /models and /models/NAME[/all] from `versions`, where a test has set them."""
+        versions = self.fake.versions
+        if not versions:
+            return False
+        if self.path.startswith("/models?"):
+            names = [{"modelName": "captioner", "modelUrl": "captioner.mar"}]
+            self._answer(200, json.dumps({"models": names}).encode())
+        else:
+            found = versions if self.path.endswith("/all") else versions[:1]
+            self._answer(200, json.dumps(found).encode())
+        return True
 
     def _take(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
@@ -200,6 +224,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, status: int, body: bytes) -> None:
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
+        if self.fake.request_id:
+            self.send_header("x-request-id", self.fake.request_id)
         if status >= 400:
             self.send_header("Connection", "close")
         self.end_headers()

@@ -167,6 +167,7 @@ def test_no_header_of_the_client_reaches_torchserve(
         "Content-Type",
         "Content-Length",
         "Authorization",
+        "X-Request-ID",
     }
     assert seen.headers["Authorization"] == "Bearer inference-2"
 

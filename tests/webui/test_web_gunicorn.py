@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -12,6 +13,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
@@ -29,10 +31,13 @@ class Served:
     url: str
     process: subprocess.Popen[bytes]
     home: Path
+    log: Path
 
 
 @pytest.fixture
-def served(torchserve: FakeTorchServe, tmp_path: Path) -> Iterator[Served]:
+def served(
+    torchserve: FakeTorchServe, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Served]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -48,8 +53,10 @@ def served(torchserve: FakeTorchServe, tmp_path: Path) -> Iterator[Served]:
     }
     environ.pop("XDG_RUNTIME_DIR", None)
     command = [sys.executable, "-m", "gunicorn", "--config", "webui/gunicorn.conf.py"]
-    process = subprocess.Popen(command, cwd=ROOT, env=environ)
-    served = Served(f"http://127.0.0.1:{port}", process, tmp_path)
+    log = tmp_path_factory.mktemp("log") / "page.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, cwd=ROOT, env=environ, stderr=output)
+    served = Served(f"http://127.0.0.1:{port}", process, tmp_path, log)
     try:
         wait_until_alive(served)
         yield served
@@ -67,6 +74,11 @@ def wait_until_alive(served: Served) -> None:
         except requests.ConnectionError:
             time.sleep(0.05)
     raise AssertionError("gunicorn did not answer within 30 s")
+
+
+def lines(served: Served) -> list[dict[str, Any]]:
+    """What it has logged so far: one JSON object a line and nothing else."""
+    return [json.loads(line) for line in served.log.read_text().splitlines()]
 
 
 def post(served: Served, size: int) -> requests.Response:
@@ -116,3 +128,20 @@ def test_a_running_caption_is_finished_at_a_stop(
         served.process.send_signal(signal.SIGTERM)
         assert answer.result(20).status_code == 200
     assert served.process.wait(20) == 0
+
+
+def test_every_line_of_the_log_is_one_object(served: Served) -> None:
+    headers = {"X-Request-ID": "a1", "User-Agent": "a-secret"}
+    answer = requests.get(f"{served.url}/nothing?a-secret", headers=headers, timeout=20)
+    assert (answer.status_code, answer.headers["X-Request-ID"]) == (404, "a1")
+    served.process.send_signal(signal.SIGTERM)
+    assert served.process.wait(20) == 0
+    logged = lines(served)
+    names = ("time", "level", "logger", "message")
+    assert all(set(names) <= set(line) for line in logged)
+    by_gunicorn = [line["message"] for line in logged if line["logger"] == "gunicorn.error"]
+    assert any(message.startswith("Listening at: ") for message in by_gunicorn)
+    assert {line["logger"] for line in logged} == {"gunicorn.error", "webui.logs"}
+    assert "a-secret" not in served.log.read_text()
+    [request] = [line for line in logged if line["logger"] == "webui.logs"]
+    assert (request["route"], request["status"], request["request_id"]) == ("unmatched", 404, "a1")

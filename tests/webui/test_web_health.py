@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 
 from tests.webui.fake_torchserve import FakeTorchServe
@@ -31,11 +33,9 @@ def test_ready_is_a_ready_worker(
     torchserve.worker_states = states
     response = client.get("/readyz")
     assert (response.status_code, response.get_json()["workers"]) == (code, ready)
-    [seen] = torchserve.seen
-    assert (seen.path, seen.headers["Authorization"]) == (
-        "/models/captioner",
-        "Bearer management-1",
-    )
+    asked = [(seen.path, seen.headers["Authorization"]) for seen in torchserve.seen]
+    assert asked[0] == ("/models/captioner", "Bearer management-1")
+    assert asked[1:] == ([("/ping", "Bearer inference-2")] if ready else [])
 
 
 def test_not_ready_without_torchserve(client: FlaskClient, torchserve: FakeTorchServe) -> None:
@@ -43,6 +43,25 @@ def test_not_ready_without_torchserve(client: FlaskClient, torchserve: FakeTorch
     response = client.get("/readyz")
     assert response.status_code == 503
     assert response.get_json() == {"status": "not ready", "workers": 0, "reason": "CaptioningAway"}
+
+
+def test_not_ready_while_the_inference_address_is_away(
+    make_app: Callable[..., Flask], torchserve: FakeTorchServe
+) -> None:
+    client = make_app(INFERENCE_URL="http://127.0.0.1:9").test_client()
+    response = client.get("/readyz")
+    assert response.status_code == 503
+    assert response.get_json()["reason"] == "CaptioningAway"
+    assert [seen.path for seen in torchserve.seen] == ["/models/captioner"]
+
+
+def test_not_ready_while_no_key_is_accepted_for_captions(
+    client: FlaskClient, torchserve: FakeTorchServe
+) -> None:
+    torchserve.renew = False
+    torchserve.keys["inference"] = "another"
+    response = client.get("/readyz")
+    assert (response.status_code, response.get_json()["reason"]) == (503, "CaptioningAway")
 
 
 def test_requests_are_counted_by_route_and_status(client: FlaskClient) -> None:

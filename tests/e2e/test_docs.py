@@ -1,0 +1,156 @@
+"""The API's page in a real browser, over the real service."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from tests.e2e.accessibility import expect_accessible
+from tests.e2e.conftest import Service
+from tests.e2e.test_serving import COFFEE
+from webui import openapi
+
+DESK = {"width": 1280, "height": 800}
+PHONE = {"width": 320, "height": 640}
+ANSWER_MS = 30_000
+
+
+@pytest.fixture
+def page(browser: Browser, service: Service) -> Iterator[Page]:
+    """The API's page, whose console stays silent."""
+    context = browser.new_context(viewport=DESK, base_url=service.page_url)
+    page = context.new_page()
+    complaints: list[str] = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on(
+        "console",
+        lambda message: (
+            complaints.append(message.text)
+            if message.type in ("error", "warning")
+            and "server responded with a status of" not in message.text
+            else None
+        ),
+    )
+    page.goto("/api/docs")
+    expect(page.locator("main")).to_have_attribute("data-state", "shown")
+    yield page
+    context.close()
+    assert complaints == []
+
+
+def opened(page: Page, name: str) -> Locator:
+    """The operation of this operationId, opened by keyboard."""
+    operation = page.locator(f"#op-{name}")
+    operation.locator("summary").first.focus()
+    page.keyboard.press("Enter")
+    expect(operation).to_have_attribute("open", "")
+    return operation
+
+
+def unfold(operation: Locator) -> None:
+    """Open everything in it; what opens may hold more."""
+    while (closed := operation.locator("details:not([open]) > summary:visible")).count():
+        closed.first.click()
+
+
+def test_every_operation_is_there(page: Page) -> None:
+    paths = openapi.specification()["paths"]
+    methods = ("get", "put", "post", "delete")
+    count = sum(method in methods for item in paths.values() for method in item)
+    expect(page.locator(".operation")).to_have_count(count)
+    expect(page.locator("#tags a")).to_have_count(len(openapi.specification()["tags"]))
+    expect_accessible(page)
+
+
+def test_a_picture_is_captioned_by_trying_it(page: Page) -> None:
+    operation = opened(page, "caption")
+    operation.get_by_label("image").set_input_files(
+        {"name": "coffee cup.jpg", "mimeType": "image/jpeg", "buffer": COFFEE}
+    )
+    operation.get_by_label("beam_size").fill("2")
+    operation.get_by_label("X-Request-ID").fill("from-the-docs")
+    curl = operation.locator(".curl")
+    expect(curl).to_contain_text("-F 'image=@coffee cup.jpg' -F beam_size=2")
+    expect(curl).to_contain_text("-H 'X-Request-ID: from-the-docs'")
+    expect(curl).to_contain_text(re.compile(r"http://127\.0\.0\.1:\d+/api/captions$"))
+    operation.get_by_role("button", name="Send POST").click()
+    expect(operation.locator(".outcome")).to_contain_text("200", timeout=ANSWER_MS)
+    answer = json.loads(operation.get_by_role("group", name="Answer", exact=True).inner_text())
+    assert answer["model"] == {"name": "captioner", "version": "1.1"}
+    operation.get_by_text("Headers", exact=True).click()
+    headers = operation.get_by_role("group", name="Headers of the answer")
+    expect(headers).to_contain_text("x-request-id: from-the-docs")
+    expect_accessible(page)
+
+
+def test_an_error_is_shown_as_it_came(page: Page) -> None:
+    operation = opened(page, "caption")
+    operation.get_by_label("image").set_input_files(
+        {"name": "text.jpg", "mimeType": "image/jpeg", "buffer": b"This is a text."}
+    )
+    operation.get_by_role("button", name="Send POST").click()
+    expect(operation.locator(".outcome")).to_contain_text("415", timeout=ANSWER_MS)
+    expect(operation.locator(".came pre").first).to_contain_text('"type": "UnsupportedImage"')
+
+
+def test_what_is_missing_is_asked_for_before_it_is_sent(page: Page) -> None:
+    operation = opened(page, "caption")
+    operation.get_by_role("button", name="Send POST").click()
+    expect(operation.locator("input[type=file]:invalid")).to_have_count(1)
+    expect(operation.locator(".outcome")).to_have_count(0)
+
+
+def test_a_body_of_json_is_prepared_and_the_token_stays_a_variable(page: Page) -> None:
+    page.get_by_label("Token of the administrator").fill("a-secret-token")
+    operation = opened(page, "change")
+    operation.get_by_label("name", exact=True).fill("my model")
+    operation.get_by_label("Body").fill('{"workers": 3}')
+    curl = operation.locator(".curl")
+    expect(curl).to_contain_text("curl -X PUT")
+    expect(curl).to_contain_text("""-d '{"workers":3}'""")
+    expect(curl).to_contain_text("/api/models/my%20model/1.1")
+    expect(curl).to_contain_text('"Authorization: Bearer $CAPTIONIZE_ADMIN_TOKEN"')
+    expect(curl).not_to_contain_text("a-secret-token")
+    with page.expect_request("**/api/models/**") as sent:
+        operation.get_by_role("button", name="Send PUT").click()
+    assert sent.value.headers["authorization"] == "Bearer a-secret-token"
+    assert sent.value.post_data_json == {"workers": 3}
+
+
+def test_a_change_without_a_token_carries_the_sessions_csrf_token(page: Page) -> None:
+    operation = opened(page, "unregister")
+    with page.expect_request("**/api/models/**") as sent:
+        operation.get_by_role("button", name="Send DELETE").click()
+    assert len(sent.value.headers["x-csrftoken"]) > 20
+    assert "authorization" not in sent.value.headers
+
+
+def test_an_address_opens_its_operation(page: Page) -> None:
+    page.goto("/api/docs#op-ready")
+    expect(page.locator("#op-ready")).to_have_attribute("open", "")
+
+
+def test_pages_are_linked_and_not_sent(page: Page) -> None:
+    expect(opened(page, "operationsPage").get_by_role("link")).to_have_attribute(
+        "href", "/operations"
+    )
+    expect(opened(page, "pageForm").locator("form")).to_have_count(0)
+
+
+@pytest.mark.parametrize("name", ["explain", "models", "operations", "register"])
+def test_everything_unfolded_on_a_phone(page: Page, name: str) -> None:
+    page.set_viewport_size(PHONE)  # type: ignore[arg-type]
+    unfold(opened(page, name))
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    expect_accessible(page)
+
+
+def test_a_specification_that_does_not_come_is_told(page: Page) -> None:
+    page.route("**/api/openapi.json", lambda route: route.fulfill(status=502, json={}))
+    page.reload()
+    expect(page.get_by_role("alert")).to_contain_text("could not be had")
+    expect_accessible(page)
