@@ -18,9 +18,10 @@ from pathlib import Path
 import pytest
 import skimage.data
 from PIL import Image
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.e2e.browser import ADVICE, find_browser
+from tests.webui.administration import HASH, PASSWORD, TOKEN
 
 ROOT = Path(__file__).resolve().parents[2]
 START_S = 120
@@ -147,8 +148,9 @@ def free_ports(count: int) -> list[int]:
 
 @pytest.fixture(scope="session")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """The service that most tests share, started once."""
-    running = Service(tmp_path_factory.mktemp("service") / "run").start()
+    """The service that most tests share, started once, with an administrator."""
+    environ = {"CAPTIONIZE_ADMIN_PASSWORD_HASH": HASH, "CAPTIONIZE_ADMIN_TOKEN": TOKEN}
+    running = Service(tmp_path_factory.mktemp("service") / "run", environ).start()
     yield running
     running.stop()
 
@@ -201,3 +203,11 @@ def page(browser: Browser, service: Service) -> Iterator[Page]:
     yield page
     context.close()
     assert complaints == []
+
+
+def log_in(page: Page) -> None:
+    """Begin the administrator's session, which ends on the versions page."""
+    page.goto("/login")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Log in").click()
+    expect(page.locator("main")).to_have_attribute("data-state", "shown")

@@ -11,7 +11,7 @@ import requests
 from playwright.sync_api import Browser, Locator, Page, Route, expect
 
 from tests.e2e.accessibility import expect_accessible
-from tests.e2e.conftest import Service
+from tests.e2e.conftest import Service, log_in
 from tests.e2e.snapshots import Story
 from tests.e2e.test_serving import COFFEE
 
@@ -101,6 +101,7 @@ def strokes(page: Page, name: str) -> int:
 
 
 def test_captions_of_the_real_service_are_drawn(page: Page, service: Service) -> None:
+    log_in(page)
     page.goto("/operations")
     expect(page.locator("main")).to_have_attribute("data-state", "live", timeout=ANSWER_MS)
     for _ in range(3):
@@ -114,6 +115,8 @@ def test_captions_of_the_real_service_are_drawn(page: Page, service: Service) ->
     expect(row).to_contain_text("captioner 1.1")
     expect(row).to_contain_text("1 ready")
     expect(row).to_contain_text("up to 8")
+    reached = chart(page, "batch").locator("dd").first
+    expect(reached).to_have_text(re.compile(r"^[1-8](\.\d+)?$"), timeout=ANSWER_MS)
     memory = chart(page, "memory").locator("dd").first
     expect(memory).to_have_text(re.compile(r"^\d+ MB$"), timeout=ANSWER_MS)
     expect(chart(page, "gpu")).to_be_hidden()

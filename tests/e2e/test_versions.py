@@ -14,7 +14,7 @@ import requests
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.e2e.accessibility import expect_accessible
-from tests.e2e.conftest import ROOT, Service
+from tests.e2e.conftest import ROOT, Service, log_in
 from tests.webui import management_contract as contract
 from tests.webui.administration import HASH, PASSWORD, TOKEN
 from tests.webui.fake_management import write_archive
@@ -101,10 +101,7 @@ def page(browser: Browser, managed: Service) -> Iterator[Page]:
             else None
         ),
     )
-    page.goto("/versions")
-    page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_role("button", name="Log in").click()
-    expect(page.locator("main")).to_have_attribute("data-state", "shown")
+    log_in(page)
     yield page
     context.close()
     assert complaints == []
