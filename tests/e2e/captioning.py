@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import time
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from playwright.sync_api import Page, Route, expect
 
+MANIFEST = "MAR-INF/MANIFEST.json"
 ANSWER_MS = 30_000  # for a caption, on a busy machine
 CAPTION = "a dog runs through the grass"
 ANSWER: dict[str, Any] = {
@@ -70,6 +73,26 @@ def copies(path: Path, count: int, folder: Path) -> Sequence[Path]:
     for one in made:
         one.write_bytes(path.read_bytes())
     return made
+
+
+def download(page: Page, name: str) -> bytes:
+    """The file that an entry of the export menu gives."""
+    page.get_by_text("Export").click()
+    with page.expect_download() as started:
+        page.get_by_role("button", name=name, exact=True).click()
+    return Path(started.value.path()).read_bytes()
+
+
+def repack(archive: Path, output: Path, version: str) -> None:
+    """The same archive under another version's number."""
+    with zipfile.ZipFile(archive) as old, zipfile.ZipFile(output, "w") as new:
+        for member in old.infolist():
+            content = old.read(member)
+            if member.filename == MANIFEST:
+                manifest = json.loads(content)
+                manifest["model"]["modelVersion"] = version
+                content = json.dumps(manifest).encode()
+            new.writestr(member, content)
 
 
 class Held:

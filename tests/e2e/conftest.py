@@ -185,29 +185,34 @@ def page(browser: Browser, service: Service) -> Iterator[Page]:
     context = browser.new_context(viewport=DESK, base_url=service.page_url)
     context.grant_permissions(["clipboard-read", "clipboard-write"])
     page = context.new_page()
-    complaints: list[str] = []
+    complaints = console(page)
     # Playwright catches file choosers only while somebody listens, and is slow to begin with it.
     page.on("filechooser", lambda _: None)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on(
-        "console",
-        lambda message: (
-            complaints.append(message.text)
-            # Chromium itself logs every request that fails and every answer of 400 and above.
-            if message.type in ("error", "warning")
-            and "Failed to load resource" not in message.text
-            else None
-        ),
-    )
     page.goto("/")
     yield page
     context.close()
     assert complaints == []
 
 
-def log_in(page: Page) -> None:
+def console(page: Page) -> list[str]:
+    """What the page's scripts will complain of: what they throw, and log as errors and warnings."""
+    complaints: list[str] = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on(
+        "console",
+        lambda message: (
+            complaints.append(message.text)
+            # Chromium itself logs every request that fails and every answer of 400 and above.
+            if message.type in ("error", "warning") and "Failed to load" not in message.text
+            else None
+        ),
+    )
+    return complaints
+
+
+def log_in(page: Page, password: str = PASSWORD) -> None:
     """Begin the administrator's session, which ends on the versions page."""
     page.goto("/login")
-    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_label("Password").fill(password)
     page.get_by_role("button", name="Log in").click()
     expect(page.locator("main")).to_have_attribute("data-state", "shown")

@@ -1,4 +1,8 @@
-"""The README's pictures, of a running page: `python -m tests.e2e.screenshot docs`."""
+"""The README's pictures, of a running page: `python -m tests.e2e.screenshot docs`.
+
+With the administrator's password (`--password`) also those of the pages that are the
+administrator's. A second version should be registered then, and some captions made.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,7 @@ from skimage import data
 
 from tests.e2e.browser import find_browser
 from tests.e2e.captioning import ANSWER_MS
-from tests.e2e.conftest import CHROMIUM_FLAGS
+from tests.e2e.conftest import CHROMIUM_FLAGS, log_in
 
 WINDOW = {"width": 1280, "height": 860}  # pixels
 PHONE = {"width": 390, "height": 844}
@@ -35,10 +39,23 @@ def captioned(browser: Browser, url: str, *names: str, **window: object) -> Page
     return page
 
 
+def administered(browser: Browser, url: str, password: str, folder: Path) -> None:
+    """Save what the administrator sees."""
+    page = browser.new_page(viewport=WINDOW, base_url=url)
+    log_in(page, password)
+    page.screenshot(path=folder / "versions.png")
+    page.goto("/operations")
+    # Two figures make a line, and ten seconds a rate.
+    expect(page.locator("[data-chart=requests] .plot .line").first).to_be_visible(timeout=ANSWER_MS)
+    page.wait_for_timeout(60_000)
+    page.screenshot(path=folder / "operations.png")
+
+
 def main() -> None:
     """Caption photos and save what the window shows."""
     parser = argparse.ArgumentParser(description=__doc__.split(":")[0])
     parser.add_argument("folder", type=Path)
+    parser.add_argument("--password")
     parser.add_argument("--url", default="http://127.0.0.1:8000")
     arguments = parser.parse_args()
     folder, url = arguments.folder, arguments.url
@@ -54,6 +71,8 @@ def main() -> None:
         many.screenshot(path=folder / "session.png")
         phone = captioned(browser, url, *PHOTOS[1:], viewport=PHONE)
         phone.screenshot(path=folder / "phone.png", full_page=True)
+        if arguments.password:
+            administered(browser, url, arguments.password, folder)
         browser.close()
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,11 +13,10 @@ import requests
 from playwright.sync_api import Page, expect
 
 from tests.e2e.accessibility import expect_accessible
-from tests.e2e.captioning import ANSWER_MS, choose, expect_no_sideways_scrolling
+from tests.e2e.captioning import ANSWER_MS, choose, expect_no_sideways_scrolling, repack
 from tests.e2e.conftest import ROOT, Service
 
 TIMEOUT_S = 120
-MANIFEST = "MAR-INF/MANIFEST.json"
 
 
 def manage(service: Service, method: str, path: str) -> requests.Response:
@@ -26,18 +24,6 @@ def manage(service: Service, method: str, path: str) -> requests.Response:
     return requests.request(
         method, service.management_url + path, headers=headers, timeout=TIMEOUT_S
     )
-
-
-def repack(archive: Path, output: Path, version: str) -> None:
-    """The same archive under another version's number."""
-    with zipfile.ZipFile(archive) as old, zipfile.ZipFile(output, "w") as new:
-        for member in old.infolist():
-            content = old.read(member)
-            if member.filename == MANIFEST:
-                manifest = json.loads(content)
-                manifest["model"]["modelVersion"] = version
-                content = json.dumps(manifest).encode()
-            new.writestr(member, content)
 
 
 @pytest.fixture

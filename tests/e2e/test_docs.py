@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.e2e.accessibility import expect_accessible
-from tests.e2e.conftest import Service
+from tests.e2e.conftest import Service, console
 from tests.e2e.test_serving import COFFEE
 from webui import openapi
 
@@ -24,17 +24,7 @@ def page(browser: Browser, service: Service) -> Iterator[Page]:
     """The API's page, whose console stays silent."""
     context = browser.new_context(viewport=DESK, base_url=service.page_url)
     page = context.new_page()
-    complaints: list[str] = []
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on(
-        "console",
-        lambda message: (
-            complaints.append(message.text)
-            if message.type in ("error", "warning")
-            and "server responded with a status of" not in message.text
-            else None
-        ),
-    )
+    complaints = console(page)
     page.goto("/api/docs")
     expect(page.locator("main")).to_have_attribute("data-state", "shown")
     yield page

@@ -11,7 +11,7 @@ import requests
 from playwright.sync_api import Browser, Locator, Page, Route, expect
 
 from tests.e2e.accessibility import expect_accessible
-from tests.e2e.conftest import Service, log_in
+from tests.e2e.conftest import Service, console, log_in
 from tests.e2e.snapshots import Story
 from tests.e2e.test_serving import COFFEE
 
@@ -63,16 +63,7 @@ def page(browser: Browser, service: Service) -> Iterator[Page]:
     """A page whose console stays silent but for what the browser says of the network."""
     context = browser.new_context(viewport=DESK, base_url=service.page_url)
     page = context.new_page()
-    complaints: list[str] = []
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on(
-        "console",
-        lambda message: (
-            complaints.append(message.text)
-            if message.type in ("error", "warning") and "Failed to load" not in message.text
-            else None
-        ),
-    )
+    complaints = console(page)
     yield page
     context.close()
     assert complaints == []

@@ -24,6 +24,7 @@ from tests.e2e.captioning import (
     answer_all,
     choose,
     copies,
+    download,
     expect_caption,
     expect_problem,
 )
@@ -39,14 +40,6 @@ def dot(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("dot") / "dot.png"
     Image.new("RGB", (64, 48), "teal").save(path)
     return path
-
-
-def download(page: Page, name: str) -> bytes:
-    """The file that an entry of the export menu gives."""
-    page.get_by_text("Export").click()
-    with page.expect_download() as started:
-        page.get_by_role("button", name=name, exact=True).click()
-    return Path(started.value.path()).read_bytes()
 
 
 def test_thirty_pictures_are_captioned(

@@ -14,7 +14,7 @@ import requests
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.e2e.accessibility import expect_accessible
-from tests.e2e.conftest import ROOT, Service, log_in
+from tests.e2e.conftest import ROOT, Service, console, log_in
 from tests.webui import management_contract as contract
 from tests.webui.administration import HASH, PASSWORD, TOKEN
 from tests.webui.fake_management import write_archive
@@ -90,17 +90,7 @@ def page(browser: Browser, managed: Service) -> Iterator[Page]:
     """The versions page of the logged-in administrator, whose console stays silent."""
     context = browser.new_context(viewport=DESK, base_url=managed.page_url)  # type: ignore[arg-type]
     page = context.new_page()
-    complaints: list[str] = []
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on(
-        "console",
-        lambda message: (
-            complaints.append(message.text)
-            # Chromium itself logs every answer of 400 and above, and what cannot be reached.
-            if message.type in ("error", "warning") and "Failed to load" not in message.text
-            else None
-        ),
-    )
+    complaints = console(page)
     log_in(page)
     yield page
     context.close()
