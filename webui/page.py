@@ -51,8 +51,7 @@ def init_app(app: Flask) -> None:
 def _common() -> dict[str, object]:
     settings: Settings = current_app.extensions["settings"]
     return {
-        "pages": [one for one in PAGES if one[0] in current_app.view_functions],
-        "endpoints": current_app.view_functions.keys(),
+        "pages": PAGES,
         "max_upload_mb": settings.max_upload_mb,
         "max_upload_bytes": settings.max_upload_bytes,
         "titles": {str(code): title for code, title in errors.TITLES.items()},

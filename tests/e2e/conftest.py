@@ -148,9 +148,21 @@ def free_ports(count: int) -> list[int]:
 
 @pytest.fixture(scope="session")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """The service that most tests share, started once, with an administrator."""
-    environ = {"CAPTIONIZE_ADMIN_PASSWORD_HASH": HASH, "CAPTIONIZE_ADMIN_TOKEN": TOKEN}
-    running = Service(tmp_path_factory.mktemp("service") / "run", environ).start()
+    """The service that most tests share, started once."""
+    running = Service(tmp_path_factory.mktemp("service") / "run").start()
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="session")
+def administered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """Another one, with an administrator, which refuses no one for asking too often."""
+    environ = {
+        "CAPTIONIZE_ADMIN_PASSWORD_HASH": HASH,
+        "CAPTIONIZE_ADMIN_TOKEN": TOKEN,
+        "CAPTIONIZE_RATE_LIMIT": "1000000 per minute",
+    }
+    running = Service(tmp_path_factory.mktemp("administered") / "run", environ).start()
     yield running
     running.stop()
 

@@ -6,7 +6,6 @@ import copy
 from collections.abc import Iterator
 from typing import Any
 
-import pytest
 import requests
 import schemathesis
 from hypothesis import HealthCheck, settings
@@ -55,15 +54,6 @@ schema.config.generation.update(max_examples=EXAMPLES)
 schema.config.seed = 1
 
 
-@pytest.fixture(scope="module")
-def fuzzed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """A service of its own, which counts no rate and has an administrator."""
-    environ = {"CAPTIONIZE_RATE_LIMIT": "1000000 per minute", "CAPTIONIZE_ADMIN_TOKEN": TOKEN}
-    running = Service(tmp_path_factory.mktemp("fuzzed") / "run", environ).start()
-    yield running
-    running.stop()
-
-
 @schema.parametrize()
 @settings(
     max_examples=EXAMPLES,
@@ -72,14 +62,16 @@ def fuzzed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     database=None,
     suppress_health_check=list(HealthCheck),
 )
-def test_answers_are_as_specified(case: Any, fuzzed: Service) -> None:
+def test_answers_are_as_specified(case: Any, administered: Service) -> None:
     headers = {"Authorization": f"Bearer {TOKEN}"} if case.path.startswith("/api/") else None
-    case.call_and_validate(base_url=fuzzed.page_url, headers=headers, checks=CHECKS, timeout=60)
+    case.call_and_validate(
+        base_url=administered.page_url, headers=headers, checks=CHECKS, timeout=60
+    )
 
 
-def test_it_still_captions(fuzzed: Service) -> None:
-    assert requests.get(f"{fuzzed.page_url}/readyz", timeout=30).status_code == 200
+def test_it_still_captions(administered: Service) -> None:
+    assert requests.get(f"{administered.page_url}/readyz", timeout=30).status_code == 200
     files = {"image": ("coffee.jpg", COFFEE)}
-    answer = requests.post(f"{fuzzed.page_url}/api/captions", files=files, timeout=60)
+    answer = requests.post(f"{administered.page_url}/api/captions", files=files, timeout=60)
     assert answer.status_code == 200
-    assert fuzzed.process.poll() is None
+    assert administered.process.poll() is None

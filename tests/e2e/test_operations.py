@@ -91,13 +91,16 @@ def strokes(page: Page, name: str) -> int:
     return chart(page, name).locator(".plot .line").first.get_attribute("d").count("M")  # type: ignore[union-attr]
 
 
-def test_captions_of_the_real_service_are_drawn(page: Page, service: Service) -> None:
+def test_captions_of_the_real_service_are_drawn(browser: Browser, administered: Service) -> None:
+    context = browser.new_context(viewport=DESK, base_url=administered.page_url)  # type: ignore[arg-type]
+    page = context.new_page()
+    complaints = console(page)
     log_in(page)
     page.goto("/operations")
     expect(page.locator("main")).to_have_attribute("data-state", "live", timeout=ANSWER_MS)
     for _ in range(3):
         files = {"image": ("coffee.jpg", COFFEE)}
-        answer = requests.post(f"{service.page_url}/api/captions", files=files, timeout=30)
+        answer = requests.post(f"{administered.page_url}/api/captions", files=files, timeout=30)
         assert answer.status_code == 200
     seconds = re.compile(r"^\d+(\.\d+)? (ms|s)$")
     for name in ("latency", "stages"):
@@ -112,6 +115,8 @@ def test_captions_of_the_real_service_are_drawn(page: Page, service: Service) ->
     expect(memory).to_have_text(re.compile(r"^\d+ MB$"), timeout=ANSWER_MS)
     expect(chart(page, "gpu")).to_be_hidden()
     expect_accessible(page)
+    context.close()
+    assert complaints == []
 
 
 def test_lines_values_and_words_say_the_same(told: Told, page: Page) -> None:

@@ -1,14 +1,8 @@
 /* The administrator's API. Every call answers JSON (null for nothing) or throws a Problem. */
 
-const token = document.getElementById("csrf").value;
+import { Problem } from "../api.js";
 
-/** Something to tell the person: an HTTP status (0: no answer at all) and a sentence. */
-export class Problem extends Error {
-  constructor(code, message) {
-    super(message);
-    this.code = code;
-  }
-}
+const token = document.getElementById("csrf").value;
 
 const GONE = "The page's server cannot be reached. This page goes on by itself when it is back.";
 

@@ -1,6 +1,7 @@
 /* What lies in the model store, and the way in for more. */
 
-import { Problem, upload } from "./api.js";
+import { Problem } from "../api.js";
+import { upload } from "./api.js";
 import { button, byId, copyOf, keyed, put, size, slot } from "./dom.js";
 import { tell } from "./outcomes.js";
 

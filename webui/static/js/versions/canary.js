@@ -1,6 +1,7 @@
 /* The canary: which version gets which share, and how the two do. */
 
-import { byId, element, put } from "./dom.js";
+import { h } from "../element.js";
+import { byId, put } from "./dom.js";
 
 const form = byId("canary-form");
 let filled = false; // with what was set before the page was opened; later it is the person's
@@ -33,11 +34,10 @@ function choose(others, current) {
 
 function row({ version, captions, errors, p50_ms, p95_ms, votes }) {
   const made = document.createElement("tr");
-  const head = element("th", version);
-  head.scope = "row";
+  const head = h("th", { scope: "row" }, version);
   const time = (ms) => (ms === null ? "–" : `${ms} ms`);
   const cells = [captions, errors, time(p50_ms), time(p95_ms), votes.won, votes.lost, votes.tied];
-  made.append(head, ...cells.map((cell) => element("td", String(cell))));
+  made.append(head, ...cells.map((cell) => h("td", {}, String(cell))));
   return made;
 }
 

@@ -1,21 +1,13 @@
-/* Small helpers. All text goes in as text, never as markup. */
+/* Small helpers of this page, beside those of all. */
+
+export { copyOf, slot } from "../dom.js";
 
 export const byId = (id) => document.getElementById(id);
-export const slot = (root, name) => root.querySelector(`[data-slot="${name}"]`);
 export const button = (root, name) => root.querySelector(`[data-action="${name}"]`);
-export const copyOf = (id) => byId(id).content.firstElementChild.cloneNode(true);
 
 /** Set text only where it differs: what is unchanged is neither drawn nor announced again. */
 export function put(element, text) {
   if (element.textContent !== text) element.textContent = text;
-}
-
-/** An element with text. */
-export function element(tag, text, className = "") {
-  const made = document.createElement(tag);
-  made.textContent = text;
-  made.className = className;
-  return made;
 }
 
 /**

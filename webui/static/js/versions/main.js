@@ -1,6 +1,7 @@
 /* The versions page: looks every two seconds, and does what its buttons say. */
 
-import { Problem, call } from "./api.js";
+import { Problem } from "../api.js";
+import { call } from "./api.js";
 import { showArchives, takeUploads } from "./archives.js";
 import { showCanary, takeCanary } from "./canary.js";
 import { ask } from "./dialogs.js";

@@ -1,6 +1,7 @@
 /* The models and their versions, each in a card. */
 
-import { button, byId, copyOf, count, element, keyed, put, size, slot } from "./dom.js";
+import { h } from "../element.js";
+import { button, byId, copyOf, count, keyed, put, size, slot } from "./dom.js";
 
 const STATES = { READY: "ready", UNLOADING: "starting or stopping", LOADING: "loading" };
 const SCORES = { cider: "CIDEr", bleu_4: "BLEU-4", meteor: "METEOR", rouge_l: "ROUGE-L" };
@@ -109,7 +110,7 @@ function showCard(view, card) {
   ];
   const rows = facts.filter(([, value]) => value).map(([name, value]) => {
     const row = document.createElement("div");
-    row.append(element("dt", name), element("dd", String(value)));
+    row.append(h("dt", {}, name), h("dd", {}, String(value)));
     return row;
   });
   slot(view, "about").replaceChildren(...rows);
