@@ -20,6 +20,7 @@ import skimage.data
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from benchmarks.services import PORTS
 from tests.e2e.browser import ADVICE, find_browser
 from tests.webui.administration import HASH, PASSWORD, TOKEN
 
@@ -27,14 +28,6 @@ ROOT = Path(__file__).resolve().parents[2]
 START_S = 120
 STOP_S = 30
 DESK = {"width": 1280, "height": 800}  # pixels of the window
-PORTS = (
-    "CAPTIONIZE_PORT",
-    "CAPTIONIZE_INFERENCE_PORT",
-    "CAPTIONIZE_MANAGEMENT_PORT",
-    "CAPTIONIZE_METRICS_PORT",
-    "CAPTIONIZE_GRPC_INFERENCE_PORT",
-    "CAPTIONIZE_GRPC_MANAGEMENT_PORT",
-)
 # Chromium as root, in a closed network, without a screen.
 CHROMIUM_FLAGS = [
     "--no-sandbox",

@@ -69,7 +69,9 @@ def test_from_thirty_pictures_to_a_version_and_back(
     page.on("dialog", lambda dialog: dialog.accept())  # should the browser ask before leaving
     log_in(page)
     page.get_by_role("button", name="Register second.mar").click()
+    page.get_by_label("Batch size").fill("4")
     confirm(page, "Register", "captioner 2.0 is registered with 1 worker.")
+    expect(card(page, "2.0")).to_contain_text("4, within")  # over the archive's own 8
     page.goto("/compare")
     expect(page.get_by_label("Right", exact=True)).to_have_value("2.0")
     choose(page, pictures["coffee.jpg"])

@@ -62,9 +62,7 @@ class FakeVersion:
                 "startTime": STARTED,
                 "status": "UNLOADING" if state == "STARTING" else state,
                 "memoryUsage": 0,
-                "pid": -1
-                if state == "STARTING" and not self.crashes
-                else 4_000_000 + i + self.pids,
+                "pid": self._pid(i, state),
                 "gpu": False,
                 "gpuUsage": "N/A",
             }
