@@ -22,7 +22,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from benchmarks.services import PORTS
 from tests.e2e.browser import ADVICE, find_browser
-from tests.webui.administration import HASH, PASSWORD, TOKEN
+from tests.webui.administration import PASSWORD
 
 ROOT = Path(__file__).resolve().parents[2]
 START_S = 120
@@ -143,19 +143,6 @@ def free_ports(count: int) -> list[int]:
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """The service that most tests share, started once."""
     running = Service(tmp_path_factory.mktemp("service") / "run").start()
-    yield running
-    running.stop()
-
-
-@pytest.fixture(scope="session")
-def administered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """Another one, with an administrator, which refuses no one for asking too often."""
-    environ = {
-        "CAPTIONIZE_ADMIN_PASSWORD_HASH": HASH,
-        "CAPTIONIZE_ADMIN_TOKEN": TOKEN,
-        "CAPTIONIZE_RATE_LIMIT": "1000000 per minute",
-    }
-    running = Service(tmp_path_factory.mktemp("administered") / "run", environ).start()
     yield running
     running.stop()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from tests.e2e.accessibility import expect_accessible
 from tests.e2e.conftest import Service, console, log_in
 from tests.e2e.snapshots import Story
 from tests.e2e.test_serving import COFFEE
+from tests.webui.administration import HASH
 
 DESK = {"width": 1280, "height": 800}
 PHONE = {"width": 320, "height": 640}
@@ -89,6 +91,14 @@ def value(page: Page, name: str, line: int = 0) -> str:
 def strokes(page: Page, name: str) -> int:
     """Of how many stretches the first line of a chart is made."""
     return chart(page, name).locator(".plot .line").first.get_attribute("d").count("M")  # type: ignore[union-attr]
+
+
+@pytest.fixture
+def administered(tmp_path: Path) -> Iterator[Service]:
+    """A service with an administrator."""
+    running = Service(tmp_path / "run", {"CAPTIONIZE_ADMIN_PASSWORD_HASH": HASH}).start()
+    yield running
+    running.stop()
 
 
 def test_captions_of_the_real_service_are_drawn(browser: Browser, administered: Service) -> None:
