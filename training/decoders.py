@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from handler.text import PAD
+from training.dropout import Dropout
 
 
 def lstm_step(
@@ -65,7 +66,7 @@ class LSTMDecoder(nn.Module):
             for number in range(num_layers)
         )
         self.output = nn.Linear(hidden_size, vocab_size)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, features: Tensor, tokens: Tensor) -> Tensor:
         B, C, T = tokens.shape
@@ -141,8 +142,8 @@ class AttentionDecoder(nn.Module):
         self.output = nn.Linear(2 * hidden_size, embed_size)
         # The output layer shares the embedding's weights (Press & Wolf, 2017).
         self.bias = nn.Parameter(torch.zeros(vocab_size))
-        self.dropout = nn.Dropout(dropout)
-        self.embed_dropout = nn.Dropout(embed_dropout)
+        self.dropout = Dropout(dropout)
+        self.embed_dropout = Dropout(embed_dropout)
 
     def forward(self, features: Tensor, tokens: Tensor) -> Tensor:
         B, C, T = tokens.shape

@@ -9,6 +9,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from training.depthwise import take_place
 from training.torchvision_compat import prepare_torchvision
 
 
@@ -24,6 +25,9 @@ class TimmTrunk(nn.Module):
         self.conv_stem = model.conv_stem
         self.bn1 = model.bn1
         self.blocks = model.blocks
+        for block in (block for stage in model.blocks for block in stage):
+            if type(block.conv_dw).__name__ == "Conv2dSame":  # timm is imported late
+                block.conv_dw = take_place(block.conv_dw)
         self.conv_head = model.conv_head
         self.bn2 = model.bn2
 
