@@ -64,8 +64,6 @@ class TrainConfig:
     scst_epochs: int = option(0, "epochs of self-critical training on CIDEr-D", 0)
     scst_lr: float = option(1e-4, "learning rate of self-critical training", 0)
     scst_share: float = option(0.5, "share of its weights in the final ones; 1: all", 0, 1)
-    scst_stages: int = option(0, "stages of the encoder that it trains as well; 0: none", 0)
-    scst_encoder_lr: float = option(3e-5, "learning rate of the encoder in it", 0)
     scst_samples: int = option(5, "sentences drawn for a picture", 2)
     scst_bleu: float = option(1.0, "weight of BLEU-4 (0 to 1) in the reward beside CIDEr-D", 0)
     scst_mix: float = option(0.1, "weight of cross-entropy beside the reward (Wu et al., 2016)", 0)

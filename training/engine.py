@@ -107,8 +107,8 @@ def train_one_epoch_self_critical(
         batch = batch.to(optimisation.device)
         captioner.eval()
         with optimisation.autocast():
-            features = features_of(captioner, batch.images)  # with gradient, if it is trained
-            drawn = sample(captioner, features.detach(), samples, max_length)  # (B, N, T)
+            features = features_of(captioner, batch.images)
+            drawn = sample(captioner, features, samples, max_length)  # (B, N, T)
         rewards = reward(drawn, batch.indices).to(optimisation.device)  # (B, N)
         others = (rewards.sum(1, keepdim=True) - rewards) / (samples - 1)
         said = _one_of(batch.captions)

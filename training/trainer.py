@@ -1,4 +1,4 @@
-"""A training run: its phases, its epochs, what it keeps on disk and how it goes on."""
+"""A training run: its epochs, what it keeps on disk and how it goes on."""
 
 from __future__ import annotations
 
@@ -18,19 +18,9 @@ from torch.utils.data import DataLoader, DistributedSampler
 from handler.options import MAX_BEAM_SIZE
 from handler.text import SPECIALS
 from training import checkpoint, parallel
-from training.augment import Augmentation
 from training.captioner import Captioner
 from training.config import TrainConfig
-from training.data import (
-    SPLIT_FILES,
-    CaptionDataset,
-    DataError,
-    Example,
-    Problems,
-    Split,
-    drop_unreadable,
-    get_loader,
-)
+from training.data import SPLIT_FILES, DataError, Example, Split
 from training.engine import (
     CrossEntropy,
     SelfCritical,
@@ -40,15 +30,14 @@ from training.engine import (
     train_one_epoch_self_critical,
     validation_loss,
 )
-from training.features import FeatureStore, feature_store
 from training.metrics import QUICK, CocoScorer
 from training.optimisation import (
     Optimisation,
     TrainingError,
-    autocast_for,
     build_optimisation,
     check_finite,
 )
+from training.phases import Phase, PhaseData, PhaseLoader, plan
 from training.reward import Reward
 from training.run_folder import BEFORE, BEST, LAST, RunFolder
 from training.start import Start, take_over
@@ -57,42 +46,6 @@ from training.vocabulary import Vocabulary
 logger = logging.getLogger(__name__)
 
 EXAMPLES = 4  # pictures captioned for TensorBoard
-
-
-@dataclass(frozen=True)
-class Phase:
-    """A stretch of epochs with one objective and one set of trainable weights."""
-
-    name: str
-    epochs: int
-    lr: float
-    encoder_stages: int  # of the encoder's end that are trained; 0: none
-    encoder_lr: float
-    self_critical: bool = False
-
-
-def plan(config: TrainConfig) -> list[Phase]:
-    """The phases of a run, in order, without the empty ones."""
-    everything = 1_000 if config.train_encoder else 0
-    phases = [
-        Phase("cross-entropy", config.epochs, config.lr, everything, config.encoder_lr),
-        Phase(
-            "fine-tuning",
-            config.finetune_epochs,
-            config.finetune_lr,
-            config.finetune_stages,
-            config.encoder_lr,
-        ),
-        Phase(
-            "self-critical",
-            config.scst_epochs,
-            config.scst_lr,
-            config.scst_stages,
-            config.scst_encoder_lr,
-            self_critical=True,
-        ),
-    ]
-    return [phase for phase in phases if phase.epochs]
 
 
 def blend(
@@ -104,16 +57,6 @@ def blend(
         name: new if torch.equal(before[name], new) else before[name].lerp(new, share)
         for name, new in after.items()
     }
-
-
-@dataclass(frozen=True)
-class PhaseData:
-    """The loaders of one phase and the data sets behind them."""
-
-    train: DataLoader[Any]
-    train_set: CaptionDataset
-    dev: DataLoader[Any]
-    dev_set: CaptionDataset
 
 
 @dataclass
@@ -155,11 +98,8 @@ class Trainer:
         self.config = config
         self.splits = splits
         self.folder = RunFolder(output)
-        self.cache = cache
         self.device = device
         self.start = start
-        self.workers = workers
-        self.strict = strict
         if config.batch_size % parallel.world_size():
             raise TrainingError(
                 f"--batch-size must be a multiple of the {parallel.world_size()} processes that "
@@ -184,6 +124,9 @@ class Trainer:
                 f"captions, and a captioner needs {MAX_BEAM_SIZE}. Lower --freq-threshold, or add "
                 "captions."
             )
+        self.loader = PhaseLoader(
+            config, splits, self.vocabulary, cache, workers=workers, strict=strict
+        )
         torch.manual_seed(config.seed)
         self.captioner = checkpoint.build_captioner(config, len(self.vocabulary)).to(device)
         if start:
@@ -207,7 +150,7 @@ class Trainer:
         if number > self.position.phase:
             self._start_from_best(number)
         self.captioner.encoder.release(phase.encoder_stages)
-        data = self._load(phase)
+        data = self.loader.load(phase, self.captioner)
         objective = self._objective(phase)
         optimisation = self._optimisation(phase, len(data.train))
         reward = (
@@ -405,57 +348,6 @@ class Trainer:
             self.folder.save(best, BEFORE)
         self.captioner.load_state_dict(best["model"])
         self.position.phase, self.position.epoch, self.position.since_best = number, 0, 0
-
-    def _load(self, phase: Phase) -> PhaseData:
-        """Loaders of the train and dev splits: of features, unless the encoder is trained."""
-        augmentation = Augmentation(self.config.flips, self.config.crop)
-        return PhaseData(
-            *self._loader("train", phase, augmentation), *self._loader("dev", phase, None)
-        )
-
-    def _loader(
-        self, split: Split, phase: Phase, augmentation: Augmentation | None
-    ) -> tuple[DataLoader[Any], CaptionDataset]:
-        store = None if phase.encoder_stages else self._features(split, augmentation)
-        examples = self._usable(self.splits[split], store)
-        if not examples:
-            raise DataError(f"No picture of the {split} split can be read.")
-        return get_loader(
-            examples,
-            self.vocabulary,
-            features=store,
-            image_size=self.captioner.image_size,
-            batch_size=self.config.batch_size,
-            max_tokens=self.config.max_tokens,
-            shuffle=split == "train",
-            augmentation=augmentation,
-            workers=0 if store else self.workers,
-        )
-
-    def _usable(self, examples: list[Example], store: FeatureStore | None) -> list[Example]:
-        """The examples whose pictures can be read; the others are reported."""
-        if store is None:
-            return drop_unreadable(examples, self.captioner.image_size, strict=self.strict)
-        problems = Problems(self.strict)
-        for example in examples:
-            if example.name in store.unreadable:
-                why = store.unreadable[example.name]
-                problems.add(f"unreadable picture {example.name!r} ({why})")
-        problems.report("pictures")
-        return [example for example in examples if example.name in store.rows]
-
-    def _features(self, split: Split, augmentation: Augmentation | None) -> FeatureStore:
-        with parallel.one_by_machine():
-            return feature_store(
-                self.captioner.encoder,
-                self.config.encoder,
-                self.splits[split],
-                self.cache,
-                views=self.config.views if augmentation and augmentation.varies else 1,
-                augmentation=augmentation or Augmentation(),
-                device=self.device,
-                autocast=autocast_for(self.config.precision, self.device),
-            )
 
     def _objective(self, phase: Phase) -> nn.Module:
         """What the phase trains on, replicated where several processes do."""
