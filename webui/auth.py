@@ -41,6 +41,8 @@ bp = Blueprint("auth", __name__)
 SESSION_S = 12 * 3600.0
 GUESSES = parse_many("5 per minute; 30 per hour")  # wrong passwords and tokens from one address
 SAFE = ("GET", "HEAD", "OPTIONS")
+# Where a login may lead, by the name in its address: never to another site.
+PAGES = {"versions": "versions.show", "operations": "operations.show"}
 HOW = (
     "The administrator is off. Set CAPTIONIZE_ADMIN_PASSWORD_HASH to what `python -m webui.admin "
     "hash-password` prints, or CAPTIONIZE_ADMIN_TOKEN to at least 32 random characters, and start "
@@ -186,10 +188,8 @@ def _check_csrf() -> None:
 
 @bp.get("/login")
 def login_form() -> Response:
-    """The login page; who is logged in goes on to the versions."""
-    if signed_in():
-        return redirect(url_for("versions.show"), 303)  # type: ignore[return-value]
-    return _login_page()
+    """The login page; who is logged in goes on to where `back` says."""
+    return _onwards() if signed_in() else _login_page()
 
 
 @bp.post("/login")
@@ -215,7 +215,7 @@ def login() -> Response:
     if draw is not None:
         session["draw"] = draw
     audit.record(Actor("password", _address()), "login", "done", "Logged in.")
-    return redirect(url_for("versions.show"), 303)  # type: ignore[return-value]
+    return _onwards()
 
 
 @bp.post("/logout")
@@ -228,9 +228,16 @@ def logout() -> Response:
     return redirect(url_for("versions.show"), 303)  # type: ignore[return-value]
 
 
+def _onwards() -> Response:
+    """To the page that asked for the login."""
+    page = PAGES.get(request.values.get("back", ""), "versions.show")
+    return redirect(url_for(page), 303)  # type: ignore[return-value]
+
+
 def _login_page(error: ServiceError | None = None) -> Response:
     possible = bool(_settings().admin_password_hash)
-    response = Response(render_template("login.html", error=error, possible=possible))
+    back = request.values.get("back", "")
+    response = Response(render_template("login.html", error=error, possible=possible, back=back))
     if error is not None:
         response.status_code = error.code
         if error.retry_after_s:

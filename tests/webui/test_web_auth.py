@@ -95,6 +95,29 @@ def test_a_change_by_cookie_wants_the_csrf_token(
         check(admin.open(path, method=method, headers=headers), 400, "FormExpired")
 
 
+@pytest.mark.parametrize(
+    ("back", "place"),
+    [
+        ("operations", "/operations"),
+        ("versions", "/versions"),
+        ("//elsewhere.example", "/versions"),
+        ("", "/versions"),
+    ],
+)
+def test_a_login_leads_back_and_never_elsewhere(admin: FlaskClient, back: str, place: str) -> None:
+    token = form_token(admin, f"/login?back={back}")
+    form = {"csrf_token": token, "password": PASSWORD, "back": back}
+    response = admin.post("/login", data=form)
+    assert (response.status_code, response.headers["Location"]) == (303, place)
+    response = admin.get(f"/login?back={back}")  # logged in already
+    assert (response.status_code, response.headers["Location"]) == (303, place)
+
+
+def test_the_login_page_keeps_where_to_go(admin: FlaskClient) -> None:
+    assert 'name="back" value="operations"' in admin.get("/login?back=operations").text
+    assert 'name="back" value="&#34;&gt;"' in admin.get('/login?back=">').text
+
+
 def test_the_csrf_token_of_before_the_login_is_void(admin: FlaskClient) -> None:
     before = form_token(admin, "/login")
     admin.post("/login", data={"csrf_token": before, "password": PASSWORD})
