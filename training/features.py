@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 import os
+import platform
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -99,8 +100,9 @@ def _compute(
     autocast: Callable[[], AbstractContextManager[None]],
     batch_size: int,
 ) -> None:
+    _clear_away(path)
     cells = encoder.grid_rows * encoder.grid_columns
-    partial = path.with_suffix(f".{os.getpid()}.partial")
+    partial = _partial(path, os.getpid())
     names: list[str] = []
     unreadable: dict[str, str] = {}
     shape = (len(examples), views, cells, encoder.channels)
@@ -125,6 +127,19 @@ def _compute(
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _partial(path: Path, process: int | str) -> Path:
+    """Where a process of this machine writes what is to be ``path``."""
+    return path.with_name(f"{path.stem}.{platform.node()}.{process}.partial")
+
+
+def _clear_away(path: Path) -> None:
+    """Remove what killed processes of this machine left of their work on ``path``: gigabytes."""
+    for partial in path.parent.glob(_partial(path, "*").name):
+        process = int(partial.name.split(".")[-2])
+        if not Path("/proc", str(process)).exists() and Path("/proc/self").exists():
+            partial.unlink(missing_ok=True)
 
 
 def _batches(

@@ -160,7 +160,7 @@ def test_an_interrupted_run_leaves_no_features(
 
 
 @pytest.mark.parametrize("moment", ["encoding", "writing the index", "renaming"])
-def test_a_killed_run_leaves_nothing_that_is_taken_for_features(
+def test_what_a_killed_run_leaves_is_not_taken_for_features_and_goes(
     examples: list[Example], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
     encoder = CountingEncoder()
@@ -178,9 +178,14 @@ def test_a_killed_run_leaves_nothing_that_is_taken_for_features(
         finally:
             os._exit(1)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 9
+    (left,) = (tmp_path / "cache").glob("*.partial")
     assert list((tmp_path / "cache").glob("*.npy")) == []
+    alive = left.with_name(left.name.replace(f".{pid}.", f".{os.getppid()}."))
+    alive.write_bytes(b"another run's")
     found = store(encoder, examples, tmp_path / "cache")
     assert encoder.seen == 5
+    assert not left.exists()
+    assert alive.exists()
     assert all(found.get(example.name).abs().sum() > 0 for example in examples)
 
 
