@@ -15,6 +15,7 @@ from playwright.sync_api import Page, expect
 from tests.e2e.accessibility import expect_accessible
 from tests.e2e.captioning import ANSWER_MS, choose, expect_no_sideways_scrolling, repack
 from tests.e2e.conftest import ROOT, Service
+from tests.shipped import VERSION
 
 TIMEOUT_S = 120
 
@@ -44,7 +45,9 @@ def second(service: Service) -> Iterator[str]:
 
 def test_one_version_alone_is_told_of(page: Page) -> None:
     page.goto("/compare")
-    expect(page.get_by_role("heading", name="There is one version only: 1.1.")).to_be_visible()
+    expect(
+        page.get_by_role("heading", name=f"There is one version only: {VERSION}.")
+    ).to_be_visible()
     expect(page.locator("#upload")).to_be_hidden()
     expect_accessible(page)
     page.set_viewport_size({"width": 320, "height": 640})
@@ -59,7 +62,9 @@ def test_versions_that_cannot_be_had_are_told_of(page: Page) -> None:
     expect_accessible(page)
     page.unroute("**/api/versions")
     page.get_by_role("button", name="Try again").click()
-    expect(page.get_by_role("heading", name="There is one version only: 1.1.")).to_be_visible()
+    expect(
+        page.get_by_role("heading", name=f"There is one version only: {VERSION}.")
+    ).to_be_visible()
     expect(page.get_by_role("alert")).to_have_count(0)
 
 
@@ -72,24 +77,26 @@ def test_two_versions_are_compared(page: Page, second: str, pictures: dict[str, 
     page.goto("/compare")
     if page.get_by_role("button", name="Look again").is_visible():
         page.get_by_role("button", name="Look again").click()
-    expect(page.get_by_label("Left", exact=True)).to_have_value("1.1")
+    expect(page.get_by_label("Left", exact=True)).to_have_value(VERSION)
     expect(page.get_by_label("Right", exact=True)).to_have_value(second)
     choose(page, pictures["coffee.jpg"], pictures["cat.png"], pictures["text.jpg"])
     expect(page.locator(".pair[data-state=done]")).to_have_count(2, timeout=ANSWER_MS)
     expect(page.locator(".pair[data-state=failed]")).to_contain_text("not a picture we can read")
     first, other = page.locator(".pair").nth(0), page.locator(".pair").nth(1)
-    expect(first).to_contain_text("Left: version 1.1")
+    expect(first).to_contain_text(f"Left: version {VERSION}")
     expect(first).to_contain_text(f"Right: version {second}")
     captions = first.locator(".caption").all_text_contents()
     assert captions[0] == captions[1] != "", "it is the same model"
     first.get_by_role("button", name="Right is better").click()
     other.get_by_role("button", name="A tie").click()
     first.get_by_role("button", name="Left is better").click()
-    expect(page.locator(".tally")).to_contain_text("version 1.1: 1, version 9.1: 0, ties: 1")
-    expect(page.get_by_role("status")).to_contain_text("Vote taken. Votes for version 1.1: 1")
+    expect(page.locator(".tally")).to_contain_text(f"version {VERSION}: 1, version 9.1: 0, ties: 1")
+    expect(page.get_by_role("status")).to_contain_text(
+        f"Vote taken. Votes for version {VERSION}: 1"
+    )
     assert asked == [
-        {"left": "1.1", "right": "9.1", "winner": "right"},
-        {"left": "1.1", "right": "9.1", "winner": "tie"},
+        {"left": VERSION, "right": "9.1", "winner": "right"},
+        {"left": VERSION, "right": "9.1", "winner": "tie"},
     ], "the first vote on each picture is counted"
     expect_accessible(page)
 
@@ -97,7 +104,7 @@ def test_two_versions_are_compared(page: Page, second: str, pictures: dict[str, 
         page.get_by_role("button", name="Votes as CSV").click()
     rows = list(csv.DictReader(io.StringIO(Path(started.value.path()).read_text(), newline="")))
     assert [(row["file"], row["winner"], row["better"]) for row in rows] == [
-        ("coffee.jpg", "left", "1.1"),
+        ("coffee.jpg", "left", VERSION),
         ("cat.png", "tie", ""),
     ]
     with page.expect_download() as started:
@@ -121,7 +128,7 @@ def test_a_blind_comparison_hides_the_versions_until_the_vote(
     expect(pair).not_to_contain_text("version")
     expect(pair).not_to_contain_text("confident")
     pair.get_by_role("button", name="A tie").click()
-    expect(pair).to_contain_text("version 1.1")
+    expect(pair).to_contain_text(f"version {VERSION}")
     expect(pair).to_contain_text(f"version {second}")
 
 
@@ -129,7 +136,7 @@ def test_the_same_version_twice_is_refused(
     page: Page, second: str, pictures: dict[str, Path]
 ) -> None:
     page.goto("/compare")
-    page.get_by_label("Right", exact=True).select_option("1.1")
+    page.get_by_label("Right", exact=True).select_option(VERSION)
     choose(page, pictures["coffee.jpg"])
     expect(page.get_by_label("Right", exact=True)).to_be_focused()
     expect(page.locator(".pair")).to_have_count(0)

@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from tests.e2e.accessibility import expect_accessible
 from tests.e2e.conftest import Service, console
 from tests.e2e.test_serving import COFFEE
+from tests.shipped import VERSION
 from webui import openapi
 
 DESK = {"width": 1280, "height": 800}
@@ -70,7 +71,7 @@ def test_a_picture_is_captioned_by_trying_it(page: Page) -> None:
     operation.get_by_role("button", name="Send POST").click()
     expect(operation.locator(".outcome")).to_contain_text("200", timeout=ANSWER_MS)
     answer = json.loads(operation.get_by_role("group", name="Answer", exact=True).inner_text())
-    assert answer["model"] == {"name": "captioner", "version": "1.1"}
+    assert answer["model"] == {"name": "captioner", "version": VERSION}
     operation.get_by_text("Headers", exact=True).click()
     headers = operation.get_by_role("group", name="Headers of the answer")
     expect(headers).to_contain_text("x-request-id: from-the-docs")

@@ -18,6 +18,7 @@ from tests.e2e.captioning import (
     expect_problem,
 )
 from tests.e2e.conftest import Service
+from tests.shipped import VERSION
 
 PHONE = {"width": 320, "height": 640}
 RETRY_AFTER = {"Retry-After": "3600"}
@@ -47,7 +48,7 @@ def test_a_chosen_picture_gets_its_caption(page: Page, pictures: dict[str, Path]
     caption = expect_caption(page)
     result = page.locator(".result")
     expect(result).to_contain_text("600 × 400 JPEG")
-    expect(result).to_contain_text("captioner 1.1")
+    expect(result).to_contain_text(f"captioner {VERSION}")
     expect(result.locator("[data-slot=percent]").first).to_have_text(re.compile(r"^(<1|\d+)%$"))
     expect(page.locator(".alternatives li")).to_have_count(2)
     expect(page.get_by_role("status")).to_contain_text(caption, ignore_case=True)

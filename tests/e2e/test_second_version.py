@@ -11,11 +11,12 @@ import pytest
 import requests
 
 from tests.e2e.conftest import ROOT, Service
+from tests.shipped import VERSION
 from tests.training.drawn import DEV, LEARNING, SHOWN, TAUGHT, write_kaggle
 from training import archive, export, train
 
 TIMEOUT_S = 120
-VERSION = "/models/captioner/2.0"
+SECOND = "/models/captioner/2.0"
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +57,7 @@ def registered(service: Service, taught: Path) -> Iterator[dict[str, Any]]:
         assert response.status_code == 200, response.text
         yield response.json()
     finally:
-        manage(service, "DELETE", VERSION)
+        manage(service, "DELETE", SECOND)
         stored.unlink(missing_ok=True)
 
 
@@ -74,10 +75,10 @@ def test_a_second_version_says_what_it_was_taught(
 
     # What is asked without a version is still the first one's to answer.
     (default,) = manage(service, "GET", "/models/captioner").json()
-    assert default["modelVersion"] == "1.1"
+    assert default["modelVersion"] == VERSION
     answer = predict(service, "captioner", SHOWN[0].save(tmp_path)).json()
-    assert answer["model"] == {"name": "captioner", "version": "1.1"}
+    assert answer["model"] == {"name": "captioner", "version": VERSION}
 
-    assert manage(service, "DELETE", VERSION).status_code == 200
+    assert manage(service, "DELETE", SECOND).status_code == 200
     assert predict(service, "captioner/2.0", SHOWN[0].save(tmp_path)).status_code == 404
     assert predict(service, "captioner", SHOWN[0].save(tmp_path)).status_code == 200

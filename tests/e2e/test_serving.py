@@ -23,6 +23,7 @@ from PIL import Image
 from skimage import data
 
 from tests.e2e.conftest import ROOT, Service
+from tests.shipped import VERSION
 
 TIMEOUT_S = 60
 MIB = 2**20
@@ -130,7 +131,7 @@ def test_raw_body(client: Client) -> None:
     assert response.status_code == 200, response.text
     check_captions(response.json(), 2)
     assert response.json()["image"] == {"width": 600, "height": 400, "format": "JPEG"}
-    assert response.json()["model"] == {"name": "captioner", "version": "1.1"}
+    assert response.json()["model"] == {"name": "captioner", "version": VERSION}
 
 
 def test_multipart_is_the_same_as_raw(client: Client) -> None:
@@ -202,7 +203,7 @@ def test_no_token_no_answer(service: Service) -> None:
         ("POST", f"{service.inference_url}/predictions/captioner"),
         ("GET", f"{service.inference_url}/ping"),
         ("GET", f"{service.management_url}/models"),
-        ("DELETE", f"{service.management_url}/models/captioner/1.1"),
+        ("DELETE", f"{service.management_url}/models/captioner/{VERSION}"),
     ]:
         for headers in ({}, {"Authorization": "Bearer wrong"}):
             response = requests.request(method, url, headers=headers, timeout=TIMEOUT_S)

@@ -6,7 +6,6 @@ import io
 import zipfile
 from collections.abc import Callable
 from itertools import product
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -19,8 +18,8 @@ from handler.captioner import Captioner
 from handler.decode import decode
 from handler.engines import Search
 from handler.text import EOS
+from tests.shipped import ARCHIVE
 
-ARCHIVE = Path(__file__).resolve().parents[2] / "model_store" / "captioner.mar"
 # Upright and with people of half its height, four of them would nearly fill the picture. So no
 # pattern of attention that is the same for all places has a mean lift above 1.1.
 SIZE = (375, 500)  # width and height in pixels

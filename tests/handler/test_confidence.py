@@ -16,8 +16,8 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 from handler.captioner import Captioner
 from handler.decode import decode
 from handler.engines import Search
+from tests.shipped import ARCHIVE
 
-ARCHIVE = Path(__file__).resolve().parents[2] / "model_store" / "captioner.mar"
 SIDE = 400  # pixels
 PHOTOS = (
     *("astronaut.png", "camera.png", "chelsea.png", "clock_motion.png", "coffee.png"),

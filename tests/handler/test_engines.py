@@ -14,8 +14,8 @@ from PIL import Image
 
 from handler.captioner import Captioner
 from handler.engines import Search, load_engine, read_module
+from tests.shipped import ARCHIVE
 
-ARCHIVE = Path(__file__).resolve().parents[2] / "model_store" / "captioner.mar"
 CPU = torch.device("cpu")
 PHOTOS = ("astronaut", "camera", "cat", "coffee", "rocket")
 SIZE = 224

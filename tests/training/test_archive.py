@@ -12,6 +12,7 @@ import pytest
 import torch
 import yaml
 
+from tests.shipped import ARCHIVE
 from tests.training.drawn import DEV, TEST, write_captions
 from training import archive, checkpoint, evaluate, export, metrics, train
 from training.card import build_card
@@ -285,7 +286,7 @@ def test_only_an_archive_can_be_repacked(
 
 
 def test_the_shipped_archive_holds_the_handler_of_this_repository() -> None:
-    shipped = contents(ROOT / "model_store" / "captioner.mar")
+    shipped = contents(ARCHIVE)
     files = {f"handler/{path.name}": path for path in archive.HANDLER.glob("*.*")}
     assert {name for name in shipped if name.startswith("handler/")} == set(files)
     stale = [name for name, path in files.items() if shipped[name] != path.read_bytes()]

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.shipped import ARCHIVE
 from tests.training.tiny import DECODER_NAMES, OPTIONS, random_pictures, tiny_captioner
 from training import train
 from training.captioner import Captioner
@@ -15,7 +16,6 @@ from training.config import PRESETS
 from training.decoders import build_decoder
 from training.start import ARCHITECTURE, Start, read_start, take_over
 
-ROOT = Path(__file__).parents[2]
 WORDS = [f"w{number}" for number in range(12)]
 
 
@@ -43,7 +43,7 @@ def test_known_words_keep_their_scores_among_more_words(decoder: str) -> None:
 
 
 def test_the_shipped_archive_can_be_started_from() -> None:
-    start = read_start(ROOT / "model_store" / "captioner.mar")
+    start = read_start(ARCHIVE)
     assert start.name == "captioner.mar"
     assert start.architecture.keys() == set(ARCHITECTURE)
     assert start.itos[:4] == ["<PAD>", "<SOS>", "<EOS>", "<UNK>"]
