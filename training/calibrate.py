@@ -27,7 +27,7 @@ from training import checkpoint
 from training.agreement import calibration_error, confirmed_share, content_words
 from training.captioner import Captioner
 from training.checkpoint import Checkpoint, CheckpointError
-from training.cli import DeviceError, choose_device
+from training.cli import DeviceError, add_data_arguments, choose_device
 from training.data import DataError, Example, Split, drop_unreadable, read_splits
 from training.features import read_picture
 from training.memory import keep_memory
@@ -231,11 +231,9 @@ def calibrate_checkpoint(
 def build_parser() -> argparse.ArgumentParser:
     """The command line of ``training.calibrate``."""
     parser = argparse.ArgumentParser(prog="python -m training.calibrate", description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="as for training.train")
-    parser.add_argument("--images", type=Path, help="folder of the pictures, if it is elsewhere")
+    add_data_arguments(parser)
     parser.add_argument("--checkpoint", type=Path, required=True, help="best.pt of a run")
     parser.add_argument("--device", help="cpu, cuda or cuda:N (default: a GPU where there is one)")
-    parser.add_argument("--strict", action="store_true", help="stop on any fault of the data")
     return parser
 
 

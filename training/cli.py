@@ -4,12 +4,27 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 
 
 class DeviceError(ValueError):
     """The device that was asked for does not exist."""
+
+
+def add_data_arguments(parser: argparse.ArgumentParser) -> None:
+    """Give ``parser`` the options that name a data set: what ``read_splits`` takes."""
+    parser.add_argument(
+        "--data",
+        type=Path,
+        required=True,
+        help="folder in Kaggle's Flickr8k layout, or a .csv or .jsonl file of (image, caption)",
+    )
+    parser.add_argument("--images", type=Path, help="folder of the pictures, if it is elsewhere")
+    parser.add_argument(
+        "--strict", action="store_true", help="stop on any fault of the data instead of warning"
+    )
 
 
 def choose_device(name: str | None) -> torch.device:

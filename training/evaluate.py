@@ -18,7 +18,7 @@ from typing import Any
 from handler.options import MAX_BEAM_SIZE, MAX_LENGTH
 from training.agreement import calibration_error, confirmed_share
 from training.checkpoint import CheckpointError
-from training.cli import DeviceError, choose_device, whole_number
+from training.cli import DeviceError, add_data_arguments, choose_device, whole_number
 from training.config import TrainConfig
 from training.data import SPLITS, DataError, Example, Problems, read_splits
 from training.faults import count_faults
@@ -77,8 +77,7 @@ def evaluate(
 def build_parser() -> argparse.ArgumentParser:
     """The command line of ``training.evaluate``."""
     parser = argparse.ArgumentParser(prog="python -m training.evaluate", description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="as for training.train")
-    parser.add_argument("--images", type=Path, help="folder of the pictures, if it is elsewhere")
+    add_data_arguments(parser)
     parser.add_argument(
         "--model",
         type=Path,
@@ -95,7 +94,6 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N (default: cpu)")
     parser.add_argument("--output", type=Path, help="also write the scores to this JSON file")
     parser.add_argument("--captions", type=Path, help="write the captions to this JSON file")
-    parser.add_argument("--strict", action="store_true", help="stop on any fault of the data")
     return parser
 
 

@@ -14,7 +14,7 @@ import torch
 from training import archive, calibrate, evaluate, export, parallel
 from training.archive import DEFAULT_DATA_NAME
 from training.checkpoint import CheckpointError
-from training.cli import DeviceError, choose_device, whole_number
+from training.cli import DeviceError, add_data_arguments, choose_device, whole_number
 from training.config import TrainConfig, add_config_arguments, config_from_arguments
 from training.data import DataError, read_splits
 from training.encoders import EncoderError
@@ -31,13 +31,7 @@ logger = logging.getLogger(__name__)
 def build_parser() -> argparse.ArgumentParser:
     """The command line of ``training.train``."""
     parser = argparse.ArgumentParser(prog="python -m training.train", description=__doc__)
-    parser.add_argument(
-        "--data",
-        type=Path,
-        required=True,
-        help="folder in Kaggle's Flickr8k layout, or a .csv or .jsonl file of (image, caption)",
-    )
-    parser.add_argument("--images", type=Path, help="folder of the pictures, if it is elsewhere")
+    add_data_arguments(parser)
     parser.add_argument("--output", type=Path, default=Path("runs/captioner"), help="run's folder")
     parser.add_argument(
         "--cache", type=Path, default=Path("data/features"), help="folder of cached features"
@@ -67,9 +61,6 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--resume", action="store_true", help="go on with the run in --output, if there is one"
-    )
-    parser.add_argument(
-        "--strict", action="store_true", help="stop on any fault of the data instead of warning"
     )
     add_config_arguments(parser)
     return parser
