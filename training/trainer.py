@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import logging
 import math
@@ -162,18 +163,20 @@ class Trainer:
         else:  # so that a run resumed in this phase starts from the same weights, not a later best
             if self.start and not number:
                 self._judge_start(data, scorer)
+            if phase.self_critical and (self.start or number):
+                self.folder.save(self._content(self.captioner), BEFORE)
             self._save_last(optimisation)
         while self.position.epoch < phase.epochs and not self._out_of_patience():
             started = time.monotonic()
             mean = self._train_epoch(phase, data, objective, optimisation, reward)
             average = optimisation.average
             model = self.captioner if average is None else cast(Captioner, average.module)
+            if phase.self_critical:
+                model = self._blended(model)
             record = self._evaluate(model, data, scorer)
             self.position.seconds += time.monotonic() - started
             record["reward" if phase.self_critical else "loss_train"] = mean
             self._finish_epoch(phase, model, optimisation, record)
-        if phase.self_critical and self.config.scst_share < 1:
-            self._blend(data, scorer)
 
     def _judge_start(self, data: PhaseData, scorer: CocoScorer) -> None:
         """Score the weights that training starts from: what it makes of them must be better."""
@@ -323,30 +326,22 @@ class Trainer:
         logger.info("Resuming after epoch %d.", self.position.total_epochs)
         return saved
 
-    def _blend(self, data: PhaseData, scorer: CocoScorer) -> None:
-        """Move best.pt back towards the weights from before self-critical training.
+    def _blended(self, model: Captioner) -> Captioner:
+        """``model`` moved back towards the weights from before self-critical training.
 
         The metric's gain stays, and what chasing one metric costs comes back (longer sentences,
-        more words): the weights are interpolated as in Wortsman et al., CVPR 2022.
+        more words): the weights are interpolated as in Wortsman et al., CVPR 2022. Every epoch is
+        judged by the mixture, because the mixture is what is kept.
         """
-        best = self.folder.read(BEST)
-        if not self.folder.has(BEFORE) or "blended" in best["training"]:
-            return  # nothing was trained before, or a resumed run had come to its end already
+        if self.config.scst_share == 1 or not (self.start or self.position.phase):
+            return model  # or nothing was trained before
         before = self.folder.read(BEFORE)["model"]
-        weights = blend(before, best["model"], self.config.scst_share)
-        self.captioner.load_state_dict(weights)
-        record = self._evaluate(self.captioner, data, scorer)
-        self.position.best = record["cider"]
-        logger.info("blended: %s", " ".join(f"{name} {v:.4f}" for name, v in record.items()))
-        content = self._content(self.captioner)
-        content["training"]["blended"] = self.config.scst_share
-        self.folder.save(content, BEST)
+        mixed = copy.deepcopy(model)
+        mixed.load_state_dict(blend(before, model.state_dict(), self.config.scst_share))
+        return mixed
 
     def _start_from_best(self, number: int) -> None:
-        best = self.folder.read(BEST)
-        if plan(self.config)[number].self_critical:
-            self.folder.save(best, BEFORE)
-        self.captioner.load_state_dict(best["model"])
+        self.captioner.load_state_dict(self.folder.read(BEST)["model"])
         self.position.phase, self.position.epoch, self.position.since_best = number, 0, 0
 
     def _objective(self, phase: Phase) -> nn.Module:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from tests.training.drawn import drawings
 from training import checkpoint, engine, metrics
+from training.captioner import Captioner
 from training.checkpoint import CheckpointError
 from training.config import TrainConfig
 from training.data import DataError, Example, Split
@@ -429,22 +430,48 @@ def test_blend_interpolates_what_changed_and_keeps_the_rest() -> None:
     assert mixed["steps"] == 7
 
 
-def test_best_is_blended_with_what_was_before_self_critical_training(
-    make: Callable[..., Trainer], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("share", [0.25, 1.0])
+def test_self_critical_epochs_are_judged_mixed_with_what_was_before(
+    make: Callable[..., Trainer], monkeypatch: pytest.MonkeyPatch, share: float
 ) -> None:
-    run = make(**PHASES, scst_share=0.25)
-    blended: list[float] = []
+    run = make(**PHASES, scst_share=share)
+    judged: list[dict[str, Tensor]] = []
+    plain = run._evaluate
 
-    def watched(before: Any, after: Any, share: float) -> Any:
-        blended.append(share)
-        return blend(before, after, share)
+    def watched(model: Captioner, *arguments: Any) -> dict[str, float]:
+        judged.append({name: value.clone() for name, value in model.state_dict().items()})
+        record = plain(model, *arguments)
+        return {**record, "cider": float(len(judged))}  # each better than the one before
 
-    monkeypatch.setattr("training.trainer.blend", watched)
+    monkeypatch.setattr(run, "_evaluate", watched)
     run.fit()
-    best = checkpoint.read(run.folder.path / "best.pt")
-    assert best["training"]["blended"] == 0.25
-    # To go on with a finished run must not blend once more.
-    again = make(**PHASES, scst_share=0.25)
-    again.fit(resume=True)
-    assert blended == [0.25]
-    assert equal(checkpoint.read(run.folder.path / "best.pt")["model"], best["model"])
+    before = weights(run.folder.path / "before-scst.pt")
+    average = checkpoint.read(run.folder.path / "last.pt")["optimisation"]["average"]
+    after = {name: average[f"module.{name}"] for name in before}
+    assert not equal(before, after)
+    assert equal(before, judged[3])  # the best of the four epochs before
+    assert equal(judged[5], blend(before, after, share))
+    assert equal(weights(run.folder.path / "best.pt"), judged[5])
+
+
+def test_self_critical_training_alone_is_not_mixed_with_untrained_weights(
+    make: Callable[..., Trainer],
+) -> None:
+    make(epochs=1, scst_epochs=1).fit()  # leaves weights from before in the folder
+    run = make(epochs=0, scst_epochs=1, seed=2)
+    run.fit()
+    average = checkpoint.read(run.folder.path / "last.pt")["optimisation"]["average"]
+    best = weights(run.folder.path / "best.pt")
+    assert equal(best, {name: average[f"module.{name}"] for name in best})
+
+
+def test_self_critical_training_of_a_start_is_mixed_with_it(
+    make: Callable[..., Trainer], splits: Splits, tmp_path: Path
+) -> None:
+    first = make("first")
+    first.fit()
+    start = read_start(first.folder.path / "best.pt")
+    config = TrainConfig(**{**SMALL, "epochs": 0, "scst_epochs": 1})
+    device = torch.device("cpu")
+    Trainer(config, splits, tmp_path / "run", tmp_path, device=device, start=start).fit()
+    assert equal(weights(tmp_path / "run" / "before-scst.pt"), start.weights)
