@@ -1,6 +1,8 @@
 """The JSON of one picture's captions."""
 
 import math
+from collections.abc import Sequence
+from itertools import islice
 from typing import Any
 
 from handler.captioner import Captioner
@@ -11,24 +13,29 @@ from handler.text import EOS, PAD, detokenise
 _DIGITS = 6  # enough for every reader, and a third of the bytes
 
 
-def build_answer(
-    job: Job, beams: Beams, index: int, captioner: Captioner, model: dict[str, str]
+def build_answers(
+    jobs: Sequence[Job], beams: Beams, captioner: Captioner, model: dict[str, str]
+) -> list[dict[str, Any]]:
+    """Build the answer to each job of a group out of the group's beams, row by row."""
+    # One crossing from tensors to Python for the whole group: they cost more than the work itself.
+    rows = zip(*(tensor.tolist() for tensor in beams), strict=True)
+    return [_answer(job, row, captioner, model) for job, row in zip(jobs, rows, strict=True)]
+
+
+def _answer(
+    job: Job, row: tuple[list[Any], ...], captioner: Captioner, model: dict[str, str]
 ) -> dict[str, Any]:
-    """Build the answer to one job out of row `index` of its group's beams.
+    """Build the answer to one job out of its row of every tensor of `Beams`.
 
     A captioner of very few words may have fewer sentences than beams: the places left over have a
     log-probability of minus infinity, and are no captions.
     """
     captions = [
-        _caption(
-            beams.tokens[index, rank].tolist(),
-            beams.log_probs[index, rank].tolist(),
-            beams.attention[index, rank].tolist(),
-            float(beams.confidence[index, rank]),
-            captioner,
+        _caption(tokens, log_probs, attention, confidence, captioner)
+        for tokens, log_probs, attention, confidence in islice(
+            zip(*row, strict=True), job.options.num_captions
         )
-        for rank in range(job.options.num_captions)
-        if not beams.log_probs[index, rank].isneginf().any()
+        if -math.inf not in log_probs
     ]
     picture = job.picture
     return {

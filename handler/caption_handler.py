@@ -13,7 +13,7 @@ import torch
 from ts.metrics.dimension import Dimension
 from ts.torch_handler.base_handler import BaseHandler
 
-from handler.answer import build_answer
+from handler.answer import build_answers
 from handler.captioner import Captioner, choose_device
 from handler.decode import ACCEPTED, decode
 from handler.engines import Search
@@ -49,6 +49,10 @@ class CaptionHandler(BaseHandler):  # type: ignore[misc]  # ts has no types
             self.settings.engine,
             self.settings.threads,
         )
+        if self.captioner.engine.name == "onnxruntime":
+            # PyTorch only copies pixels then. A thread more would be quicker by nothing, and waits
+            # for its next work by keeping a core busy that the engine wants.
+            torch.set_num_threads(1)
         self.name = {"name": context.model_name, "version": str(manifest["modelVersion"])}
         card = json.loads((folder / "model_card.json").read_text(encoding="utf-8"))
         self.description = {**card, **self._describe()}
@@ -120,10 +124,7 @@ class CaptionHandler(BaseHandler):  # type: ignore[misc]  # ts has no types
             wanted = max(job.options.num_captions for job in jobs)
             search = Search(beam_size, max_length, wanted, with_attention)
             beams = self.captioner(images, search)
-            return [
-                build_answer(job, beams, row, self.captioner, self.name)
-                for row, job in enumerate(jobs)
-            ]
+            return [*build_answers(jobs, beams, self.captioner, self.name)]
         except Exception:
             logger.exception("The captioner failed on requests %s", [job.id for job in jobs])
             return [CaptioningFailed() for _ in jobs]

@@ -14,6 +14,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
+from torch.nn import functional as F
 
 from handler.errors import (
     CorruptImage,
@@ -46,14 +47,15 @@ _FOREIGN = (
     (re.compile(rb"[\t\n\r\x20-\x7e]+\Z"), "text"),
 )
 _ORIENTATION_TAG = 0x0112
-_ORIENTATIONS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
+# How a picture (3, H, W) is turned upright: whether rows become columns, then what is mirrored.
+_ORIENTATIONS: dict[int, tuple[bool, list[int]]] = {
+    2: (False, [2]),
+    3: (False, [1, 2]),
+    4: (False, [1]),
+    5: (True, []),
+    6: (True, [2]),
+    7: (True, [1, 2]),
+    8: (True, [1]),
 }
 # From here on Pillow would warn of a decompression bomb by itself.
 _PILLOW_PIXELS = 89_000_000
@@ -102,21 +104,35 @@ def decode(data: bytes | bytearray, size: int, limits: Limits = DEFAULT_LIMITS) 
             image.draft(None, (2 * size, 2 * size))
         image.load()
         orientation = _orientation(image)
-        squeezed = to_rgb(image).resize((size, size), Image.Resampling.BILINEAR)
+        pixels = squeeze(to_rgb(image), size)
     except MemoryError:  # the machine's fault, not the picture's
         raise
     except Exception as error:  # hostile bytes make Pillow's decoders raise nearly anything
         raise CorruptImage(
             f"The {image.format} picture is truncated or damaged. Save it anew and send it again."
         ) from error
+    # A square may be turned after the squeeze: the same picture for a fraction of the work.
     if orientation in _ORIENTATIONS:
-        # A square may be turned after the squeeze: the same picture for a fraction of the work.
-        squeezed = squeezed.transpose(_ORIENTATIONS[orientation])
+        rows_become_columns, mirrored = _ORIENTATIONS[orientation]
+        pixels = (pixels.transpose(1, 2) if rows_become_columns else pixels).flip(mirrored)
     if orientation >= 5:
         width, height = height, width
-    pixels = torch.frombuffer(bytearray(squeezed.tobytes()), dtype=torch.uint8)
-    pixels = pixels.view(size, size, 3).permute(2, 0, 1).contiguous()  # (3, S, S)
     return Picture(pixels, width, height, image.format or "")
+
+
+def squeeze(image: Image.Image, size: int) -> torch.Tensor:
+    """Scale an RGB picture to `size` x `size`, bilinear: uint8 (3, S, S).
+
+    By PyTorch, in a third of the time that Pillow takes for the same numbers give or take one.
+    """
+    # PyTorch needs a copy. One of a very large picture would need as much memory again, so Pillow
+    # squeezes that; a JPEG that large is rare, for libjpeg has reduced it already.
+    if max(image.size) > 8 * size:
+        image = image.resize((size, size), Image.Resampling.BILINEAR)
+    pixels = torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8)
+    pixels = pixels.view(1, image.height, image.width, 3).permute(0, 3, 1, 2)
+    squeezed = F.interpolate(pixels, (size, size), mode="bilinear", antialias=True)
+    return squeezed[0].contiguous()
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
