@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from handler.text import EOS, PAD, SOS, UNK
 from tests.training.tiny import DECODER_NAMES, random_pictures, tiny_captioner
-from training import engine
+from training import engine, optimisation
 from training.captioner import Captioner
 from training.data import Batch
 from training.engine import (
@@ -28,6 +28,7 @@ from training.optimisation import (
     autocast_for,
     build_optimisation,
     check_finite,
+    cpu_gains_from_bfloat16,
     learning_rate,
 )
 
@@ -250,6 +251,37 @@ def test_precision(precision: str, dtype: str) -> None:
     with autocast_for(precision, torch.device("cpu"))():
         product = torch.ones(2, 2) @ torch.ones(2, 2)
     assert product.dtype == getattr(torch, dtype)
+
+
+@pytest.mark.parametrize(
+    ("abilities", "half", "gains"),
+    [
+        ({"avx512_bf16": True}, 0.5, True),
+        ({"amx_bf16": True}, 0.5, True),
+        ({"avx512_bf16": True}, 0.95, False),  # no clear gain
+        ({"avx512_bf16": True}, 1.7, False),  # an Intel Xeon whose AMX is hidden
+        ({"avx2": True}, 0.5, False),  # without the instructions it is not even tried
+    ],
+)
+def test_automatic_precision_is_the_faster_one(
+    abilities: dict[str, bool], half: float, gains: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: abilities)
+    monkeypatch.setattr(
+        optimisation, "_seconds", lambda rows, _: half if rows.dtype == torch.bfloat16 else 1.0
+    )
+    monkeypatch.setattr(
+        optimisation, "cpu_gains_from_bfloat16", cpu_gains_from_bfloat16.__wrapped__
+    )
+    with autocast_for("auto", torch.device("cpu"))():
+        product = torch.ones(2, 2) @ torch.ones(2, 2)
+    assert product.dtype == (torch.bfloat16 if gains else torch.float32)
+
+
+def test_a_processor_is_tried_once() -> None:
+    cpu_gains_from_bfloat16.cache_clear()
+    assert cpu_gains_from_bfloat16() == cpu_gains_from_bfloat16()
+    assert cpu_gains_from_bfloat16.cache_info().misses == 1
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
