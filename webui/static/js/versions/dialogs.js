@@ -14,14 +14,13 @@ export function ask(name, { title, text, confirm, values = {} }) {
   if (confirm) put(slot(dialog, "confirm"), confirm);
   form.reset();
   for (const [field, value] of Object.entries(values)) form.elements[field].value = value;
-  button(dialog, "cancel").onclick = () => dialog.close("");
-  dialog.returnValue = "";
+  button(dialog, "cancel").onclick = () => dialog.close();
   dialog.showModal();
   return new Promise((resolve) => {
-    dialog.addEventListener(
-      "close",
-      () => resolve(dialog.returnValue === "yes" ? Object.fromEntries(new FormData(form)) : null),
-      { once: true },
-    );
+    form.onsubmit = () => resolve(Object.fromEntries(new FormData(form)));
+    // The event comes a frame late: by then the next question may be open, and is not what was left.
+    dialog.onclose = () => {
+      if (!dialog.open) resolve(null);
+    };
   });
 }
