@@ -50,8 +50,8 @@ class CaptionHandler(BaseHandler):  # type: ignore[misc]  # ts has no types
             self.settings.threads,
         )
         if self.captioner.engine.name == "onnxruntime":
-            # PyTorch only copies pixels then. A thread more would be quicker by nothing, and waits
-            # for its next work by keeping a core busy that the engine wants.
+            # PyTorch only squeezes pictures then, each in a thread of the pool; more threads of its
+            # own would take the cores from one another and from the engine.
             torch.set_num_threads(1)
         self.name = {"name": context.model_name, "version": str(manifest["modelVersion"])}
         card = json.loads((folder / "model_card.json").read_text(encoding="utf-8"))

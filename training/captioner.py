@@ -191,24 +191,26 @@ class Captioner(nn.Module):
         last = choice % self.vocab_size
         chosen = step_probs.view(B, -1).gather(1, choice)
 
+        rows = (parent + K * torch.arange(B, device=t.device).unsqueeze(1)).flatten()  # (B*K,)
         finished = finished.gather(1, parent)
-        looked = _reorder(looked.float(), parent).masked_fill(finished.unsqueeze(-1), 0.0)
-        attention = _reorder(beams.attention.flatten(2), parent).view(beams.attention.shape)
+        looked = _reorder(looked.float(), rows).masked_fill(finished.unsqueeze(-1), 0.0)
         total = total.view(B, -1).gather(1, choice)
         finished = finished | (last == self.eos)
         now = torch.arange(T, device=t.device) == t  # (T,)
         grown = Hypotheses(
-            tokens=torch.where(now, last.unsqueeze(-1), _reorder(beams.tokens, parent)),
-            log_probs=torch.where(now, chosen.unsqueeze(-1), _reorder(beams.log_probs, parent)),
+            tokens=torch.where(now, last.unsqueeze(-1), _reorder(beams.tokens, rows)),
+            log_probs=torch.where(now, chosen.unsqueeze(-1), _reorder(beams.log_probs, rows)),
             attention=torch.where(
-                now[: beams.attention.shape[2]].unsqueeze(-1), looked.unsqueeze(2), attention
+                now[: beams.attention.shape[2]].unsqueeze(-1),
+                looked.unsqueeze(2),
+                _reorder(beams.attention, rows),
             ),
             total=total,
             length=length.gather(1, parent),
             finished=finished,
             last=last,
             before=beams.last.gather(1, parent),
-            state=[_reorder(s, parent) for s in state],
+            state=[_reorder(s, rows) for s in state],
         )
         # An open sentence's total can only fall; the longest sentence divides it by most.
         reach = torch.where(finished, float("-inf"), total / float(T) ** self.length_penalty)
@@ -234,9 +236,9 @@ class Captioner(nn.Module):
         return log_probs.scatter_add(2, tokens[:, :, 2:], banned)
 
 
-def _reorder(x: Tensor, parent: Tensor) -> Tensor:
-    """Rows of ``x`` ``[B, K, N]`` in the order of ``parent`` ``[B, K]``."""
-    return x.gather(1, parent.unsqueeze(-1).expand(-1, -1, x.shape[2]))
+def _reorder(x: Tensor, rows: Tensor) -> Tensor:
+    """``x`` ``[B, K, ...]`` with its ``rows`` ``[B*K]``, counted over all pictures, in order."""
+    return x.flatten(0, 1).index_select(0, rows).view(x.shape)
 
 
 def _mask(size: int, indices: list[int]) -> Tensor:

@@ -24,17 +24,18 @@ from training.dropout import Dropout
 
 
 def lstm_step(
-    x: Tensor, hidden: Tensor, cell: Tensor, weights: list[Tensor]
+    given: Tensor, hidden: Tensor, cell: Tensor, weight: Tensor, bias: Tensor
 ) -> tuple[Tensor, Tensor]:
     """The hidden and the cell state ``[B, K, H]`` of one layer of ``nn.LSTM``, by the equations of
-    its documentation, after the input ``x`` ``[B, K, I]``.
+    its documentation.
 
     For a single step: ``nn.LSTM`` repacks its weights at every call.
 
     Args:
-        weights: the layer's ``weight_ih``, ``weight_hh``, ``bias_ih`` and ``bias_hh``.
+        given: what the input adds to the gates, ``[B, K, 4 H]``.
+        weight, bias: the layer's ``weight_hh`` and ``bias_hh``.
     """
-    gates = F.linear(x, weights[0], weights[2]) + F.linear(hidden, weights[1], weights[3])
+    gates = given + F.linear(hidden, weight, bias)
     write, forget, new, read = gates.chunk(4, dim=-1)
     cell = forget.sigmoid() * cell + write.sigmoid() * new.tanh()
     return read.sigmoid() * cell.tanh(), cell
@@ -101,8 +102,9 @@ class LSTMDecoder(nn.Module):
         """One step of all layers: the state is the hidden and the cell state of each in turn."""
         following: list[Tensor] = []
         for number, layer in enumerate(self.layers):
-            weights = [layer.weight_ih_l0, layer.weight_hh_l0, layer.bias_ih_l0, layer.bias_hh_l0]
-            x, cell = lstm_step(x, state[2 * number], state[2 * number + 1], weights)  # type: ignore[arg-type]
+            given = F.linear(x, layer.weight_ih_l0, layer.bias_ih_l0)  # type: ignore[arg-type]
+            hidden, cell = state[2 * number], state[2 * number + 1]
+            x, cell = lstm_step(given, hidden, cell, layer.weight_hh_l0, layer.bias_hh_l0)  # type: ignore[arg-type]
             following += [x, cell]
         return x, following
 
@@ -164,23 +166,34 @@ class AttentionDecoder(nn.Module):
     def start(self, features: Tensor, beams: int) -> tuple[list[Tensor], list[Tensor]]:
         keys, values, picture = self._read(features)
         zeros = picture.new_zeros(features.shape[0], beams, self.query.in_features)
-        return [keys, values, picture], [zeros, zeros, zeros, zeros]
+        lstm = self.word_lstm
+        given = F.linear(picture, lstm.weight_ih_l0, lstm.bias_ih_l0)  # type: ignore[arg-type]
+        return [keys, values, given], [zeros, zeros, zeros, zeros]
 
     @torch.jit.export
     def step(
         self, tokens: Tensor, memory: list[Tensor], state: list[Tensor]
     ) -> tuple[Tensor, list[Tensor], Tensor]:
-        words = self.embedding(tokens) + memory[2].unsqueeze(1)  # (B, K, E)
+        given = self._say(tokens) + memory[2].unsqueeze(1)  # (B, K, 4 H)
         lstm = self.word_lstm
-        weights = [lstm.weight_ih_l0, lstm.weight_hh_l0, lstm.bias_ih_l0, lstm.bias_hh_l0]
-        asked, c1 = lstm_step(words, state[0], state[1], weights)  # type: ignore[arg-type]
+        asked, c1 = lstm_step(given, state[0], state[1], lstm.weight_hh_l0, lstm.bias_hh_l0)  # type: ignore[arg-type]
         context, attention = self._attend(asked, memory[0], memory[1])
-        both = torch.cat([asked, context], dim=-1)
         lstm = self.language_lstm
-        weights = [lstm.weight_ih_l0, lstm.weight_hh_l0, lstm.bias_ih_l0, lstm.bias_hh_l0]
-        spoken, c2 = lstm_step(both, state[2], state[3], weights)  # type: ignore[arg-type]
+        given = F.linear(torch.cat([asked, context], dim=-1), lstm.weight_ih_l0, lstm.bias_ih_l0)  # type: ignore[arg-type]
+        spoken, c2 = lstm_step(given, state[2], state[3], lstm.weight_hh_l0, lstm.bias_hh_l0)  # type: ignore[arg-type]
         hidden = self.output(torch.cat([spoken, context], dim=-1))
         return self.logits(hidden), [asked, c1, spoken, c2], attention
+
+    def _say(self, tokens: Tensor) -> Tensor:
+        """What words ``[B, K]`` add to the word LSTM's gates, ``[B, K, 4 H]``."""
+        weight: Tensor = self.word_lstm.weight_ih_l0  # type: ignore[assignment]
+        exporting = False
+        if not torch.jit.is_scripting():  # type: ignore[attr-defined]
+            exporting = torch.compiler.is_exporting()
+        if exporting:
+            # Of weights alone: ONNX Runtime does this for all words when it loads the graph.
+            return F.embedding(tokens, F.linear(self.embedding.weight, weight))
+        return F.linear(self.embedding(tokens), weight)
 
     def _read(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """By head, keys ``[B, heads, H/heads, G]`` and values ``[B, heads, G, H/heads]``, and the

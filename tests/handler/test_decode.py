@@ -5,9 +5,11 @@ import random
 import struct
 import zlib
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
+import simplejpeg
 import skimage.data
 import torch
 from PIL import Image, ImageFile, ImageOps
@@ -207,6 +209,49 @@ def test_scaled_decoding_of_large_jpegs_differs_little(name: str) -> None:
     difference = difference_from_pillow(Image.open(io.BytesIO(data)), data)
     assert 0 < difference.mean() < 0.5
     assert difference.max() <= 8
+
+
+JPEGS: dict[str, dict[str, Any]] = {
+    "no subsampling": {"subsampling": 0},
+    "subsampled across": {"subsampling": 1},
+    "subsampled both ways": {"subsampling": 2},
+    "progressive": {"progressive": True},
+    "stored as RGB": {"keep_rgb": True},
+    "grey": {},
+}
+
+
+@pytest.mark.parametrize("kind", JPEGS)
+@pytest.mark.parametrize("size", [(1, 1), (17, 9), (127, 128), (500, 375), (513, 511)])
+def test_jpegs_are_read_as_pillow_reads_them(
+    kind: str, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To the last bit: what a model was trained on with one is what it gets from the other."""
+    image = Image.fromarray(skimage.data.astronaut()).resize(size)
+    data = file(image.convert("L") if kind == "grey" else image, "JPEG", **JPEGS[kind])
+    read = Mock(wraps=simplejpeg.decode_jpeg)
+    monkeypatch.setattr(simplejpeg, "decode_jpeg", read)
+    directly = decode(data, 16).pixels
+    assert read.call_count == 1
+    read.side_effect = ValueError
+    assert torch.equal(decode(data, 16).pixels, directly)
+
+
+def test_what_pillow_puts_up_with_is_read() -> None:
+    data = file(halves(), "JPEG")
+    odd = data[:-2] + bytes(64) + data[-2:]  # something before the end's marker
+    with pytest.raises(ValueError, match="extraneous"):
+        simplejpeg.decode_jpeg(odd)
+    assert torch.equal(decode(odd, S).pixels, decode(data, S).pixels)
+
+
+def test_a_size_that_passed_no_limit_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pillow finds the size that is checked; libjpeg by itself might find another."""
+    read = Mock()
+    monkeypatch.setattr(simplejpeg, "decode_jpeg", read)
+    monkeypatch.setattr(simplejpeg, "decode_jpeg_header", lambda *_, **__: (9999, 9999, "", ""))
+    assert decode(file(halves(), "JPEG"), S).pixels.shape == (3, S, S)
+    read.assert_not_called()
 
 
 def png_header(width: int, height: int) -> bytes:

@@ -49,6 +49,19 @@ def test_it_holds_no_weights(made: Made) -> None:
     assert not [i.name for i in held if tuple(i.dims) in shapes or tuple(i.dims)[::-1] in shapes]
 
 
+def test_words_are_looked_up_in_a_table_of_weights_alone(made: Made) -> None:
+    """Whoever loads the graph can fold it; nothing of it is left to be done for a picture."""
+    captioner, graph = made
+    (loop,) = (n for n in onnx.load_from_string(graph.onnx).graph.node if n.op_type == "Loop")
+    nodes = loop.attribute[0].g.node
+    (table,) = (node.input[0] for node in nodes if node.input[1:] == ["carried/6"])
+    if hasattr(captioner.decoder, "word_lstm"):
+        (maker,) = (node for node in nodes if table in node.output)
+        assert set(filter(None, maker.input)) <= set(graph.weights)
+    else:
+        assert table in graph.weights
+
+
 @torch.no_grad()
 def test_other_weights_say_other_words(made: Made) -> None:
     captioner, graph = made
