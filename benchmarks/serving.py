@@ -58,9 +58,9 @@ class Peer:
 
 PEERS = (
     Peer("original, loaded once", "original"),
-    Peer("original, loaded per request", "original", ("--reload",), clients=2, seconds=20),
+    Peer("original, loaded per request", "original", ("--reload",), clients=2, seconds=12),
     Peer("LitServe", FORMS),
-    Peer("BLIP-base", "blip", clients=2, seconds=30),
+    Peer("BLIP-base", "blip", clients=2, seconds=16),
 )
 
 
@@ -166,7 +166,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.serving", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3, help="default: 3")
-    parser.add_argument("--seconds", type=float, default=8, help="of each load (default: 8)")
+    parser.add_argument("--seconds", type=float, default=6, help="of each load (default: 6)")
     parser.add_argument("--json", type=Path, help="file for the numbers of every round")
     parser.add_argument("--chart", type=Path, help="file for a chart (PNG)")
     parser.add_argument("--no-peers", action="store_true", help="leave the other servers out")
