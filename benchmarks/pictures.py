@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
-from training.data import Example
+from training.data.splits import Example
 
 CAPTIONS = 5  # a picture, as in Flickr8k
 SIZE = (500, 375)  # pixels, width and height: the most common size in Flickr8k

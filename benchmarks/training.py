@@ -26,18 +26,20 @@ from torch.utils.data import DataLoader, Dataset
 from benchmarks.measuring import Task, alternate, machine, ratios, spread, table
 from benchmarks.pictures import CAPTIONS, WORDS, draw_examples
 from handler.text import PAD
-from training.augment import Augmentation
-from training.captioner import Captioner
-from training.checkpoint import build_captioner
-from training.cli import whole_number
-from training.config import PRESETS, TrainConfig
-from training.data import CaptionDataset, Example, get_loader
-from training.encoders import EncoderError
-from training.engine import CrossEntropy, shift_right, train_one_epoch
-from training.features import FeatureStore, feature_store
-from training.memory import keep_memory
-from training.optimisation import autocast_for, build_optimisation
-from training.vocabulary import Vocabulary
+from training.common.cli import whole_number
+from training.common.memory import keep_memory
+from training.data.augment import Augmentation
+from training.data.batches import CaptionDataset, get_loader
+from training.data.splits import Example
+from training.data.store import FeatureStore
+from training.data.vocabulary import Vocabulary
+from training.model.captioner import Captioner
+from training.model.encoders import EncoderError
+from training.trainer.checkpoint import build_captioner
+from training.trainer.config import PRESETS, TrainConfig
+from training.trainer.epochs import CrossEntropy, shift_right, train_one_epoch
+from training.trainer.features import feature_store
+from training.trainer.optimisation import autocast_for, build_optimisation
 
 CPU = torch.device("cpu")
 TARGET = 20  # times the plain loop

@@ -16,62 +16,16 @@ from pathlib import Path
 from typing import Any
 
 from handler.options import MAX_BEAM_SIZE, MAX_LENGTH
-from training.agreement import calibration_error, confirmed_share
-from training.checkpoint import CheckpointError
-from training.cli import DeviceError, add_data_arguments, choose_device, whole_number
-from training.config import TrainConfig
-from training.data import SPLITS, DataError, Example, Problems, read_splits
-from training.faults import count_faults
-from training.inference import Caption, Model, ModelError, inference, load_model
-from training.memory import keep_memory
-from training.metrics import CocoScorer
-from training.progress import progress, set_up_logging
-from training.vocabulary import tokenise
+from training.common.cli import DeviceError, add_data_arguments, choose_device, whole_number
+from training.common.memory import keep_memory
+from training.common.progress import set_up_logging
+from training.data.splits import SPLITS, DataError, read_splits
+from training.packaging.evaluation import evaluate
+from training.packaging.inference import ModelError, load_model
+from training.trainer.checkpoint import CheckpointError
+from training.trainer.config import TrainConfig
 
 logger = logging.getLogger(__name__)
-
-
-def evaluate(
-    model: Model, examples: Sequence[Example], *, beam_size: int, max_length: int, strict: bool
-) -> tuple[dict[str, Any], dict[str, str]]:
-    """Caption the pictures of ``examples`` as they would be served, and score the captions.
-
-    Returns:
-        the scores by name (fractions, and counts of captions), and the captions by picture name.
-    """
-    results = inference(
-        [example.path for example in examples],
-        model,
-        beam_size=beam_size,
-        max_length=max_length,
-    )
-    found: dict[str, Caption] = {}
-    problems = Problems(strict)
-    shown = progress(results, "caption", len(examples))
-    for example, result in zip(examples, shown, strict=True):
-        if result.error:
-            problems.add(f"unreadable picture {example.name!r} ({result.error})")
-        else:
-            found[example.name] = result.captions[0]
-    problems.report("pictures")
-    scored = [example for example in examples if example.name in found]
-    if not scored:
-        raise DataError("There is no readable picture in this split, so nothing can be scored.")
-    captions = {name: caption.text for name, caption in found.items()}
-    scorer = CocoScorer({example.name: example.captions for example in scored})
-    shares = [confirmed_share(captions[example.name], example.captions) for example in scored]
-    error = calibration_error([found[example.name].confidence for example in scored], shares)
-    scores = {
-        **scorer(captions),
-        "words_confirmed": sum(shares) / len(shares),
-        "calibration_error": error,
-    }
-    return {
-        **{name: round(value, 4) for name, value in scores.items()},
-        "faults": count_faults(captions.values(), max_length),
-        "distinct_captions": len(set(captions.values())),
-        "words_used": len({word for text in captions.values() for word in tokenise(text)}),
-    }, captions
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -7,104 +7,17 @@ converts it: ``module.float()`` on a CPU, ``module.half()`` on a GPU.
 from __future__ import annotations
 
 import argparse
-import json
 import logging
-import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-from torch import Tensor
-
-from handler.engines import GRAPH, WEIGHTS, OnnxEngine, Search, read_module
-from training import checkpoint
-from training.captioner import Captioner
-from training.checkpoint import CheckpointError
-from training.graph import build_graph
-from training.progress import set_up_logging
+from training.common.progress import set_up_logging
+from training.packaging.exporting import ExportError, export
+from training.trainer import checkpoint
+from training.trainer.checkpoint import CheckpointError
 
 logger = logging.getLogger(__name__)
-
-PARITY_BATCHES = (1, 2, 5)
-PARITY_TOLERANCE = 1e-4  # of log-probabilities, attention and confidence
-# A captioner in any form, called as ``Captioner.forward`` is.
-Form = Callable[[Tensor, int, int, bool], tuple[Tensor, ...]]
-PRESERVED = ["image_size", "grid_rows", "grid_columns", "vocab_size", "generate"]
-
-
-class ExportError(RuntimeError):
-    """The exported module does not do what the trained one does; nothing was written."""
-
-
-def export(captioner: Captioner, path: Path, *, onnx: bool = True) -> torch.jit.ScriptModule:
-    """Write ``captioner`` as TorchScript, and return it as read back from the file, in float32.
-
-    The file appears only when eager, scripted, reloaded and frozen modules and ONNX Runtime gave
-    equal tokens and log-probabilities for batches of 1, 2 and 5 pictures.
-
-    Args:
-        onnx: put the graph for ONNX Runtime into the file as well.
-
-    Raises:
-        ExportError: they did not.
-    """
-    captioner = captioner.cpu().half().float().eval()
-    beside = {}
-    if onnx:
-        graph = build_graph(captioner)
-        beside = {GRAPH: graph.onnx, WEIGHTS: json.dumps(graph.weights).encode()}
-    scripted = torch.jit.script(captioner)
-    partial = path.with_suffix(".partial")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        scripted.half().save(str(partial), _extra_files=beside)
-        reloaded = load_exported(partial)
-        frozen = torch.jit.freeze(load_exported(partial), preserved_attrs=PRESERVED)
-        captioner.float()
-        scripted.float()
-        others = {"scripted": scripted, "reloaded": reloaded, "frozen": frozen}
-        if onnx:
-            others["ONNX"] = _as_module(OnnxEngine(read_module(partial, torch.device("cpu"))))
-        check_parity(captioner, others)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-    return reloaded
-
-
-def load_exported(path: Path, device: torch.device | None = None) -> torch.jit.ScriptModule:
-    """Load an exported captioner in eval mode, in float32."""
-    return torch.jit.load(str(path), map_location=device or "cpu").float().eval()
-
-
-def _as_module(engine: OnnxEngine) -> Form:
-    return lambda images, beam_size, max_length, with_attention: engine(
-        images, Search(beam_size, max_length, beam_size, with_attention)
-    )
-
-
-@torch.inference_mode()
-def check_parity(eager: Captioner, others: Mapping[str, Form]) -> None:
-    """Compare modules with the eager one on random pictures; raises ``ExportError``."""
-    generator = torch.Generator().manual_seed(0)
-    size = eager.image_size
-    for batch in PARITY_BATCHES:
-        images = torch.randint(
-            0, 256, (batch, 3, size, size), generator=generator, dtype=torch.uint8
-        )
-        tokens, *scores = eager(images, 3, 20, True)
-        for name, module in others.items():
-            other_tokens, *other_scores = module(images, 3, 20, True)
-            if not torch.equal(tokens, other_tokens):
-                raise ExportError(f"The {name} captioner says other words (batch of {batch}).")
-            for ours, theirs in zip(scores, other_scores, strict=True):
-                difference = float((ours - theirs).abs().max())
-                if not difference <= PARITY_TOLERANCE:
-                    raise ExportError(
-                        f"The {name} captioner's scores differ by {difference:.2g} (batch of "
-                        f"{batch}); at most {PARITY_TOLERANCE:g} is accepted."
-                    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:

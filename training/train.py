@@ -11,19 +11,20 @@ from pathlib import Path
 
 import torch
 
-from training import archive, calibrate, evaluate, export, parallel
-from training.archive import DEFAULT_DATA_NAME
-from training.checkpoint import CheckpointError
-from training.cli import DeviceError, add_data_arguments, choose_device, whole_number
-from training.config import TrainConfig, add_config_arguments, config_from_arguments
-from training.data import DataError, read_splits
-from training.encoders import EncoderError
-from training.memory import keep_memory
-from training.optimisation import TrainingError
-from training.progress import set_up_logging
-from training.run_folder import BEST
-from training.start import Start, read_start
-from training.trainer import Position, Trainer
+from training import archive, calibrate, evaluate, export
+from training.common import parallel
+from training.common.cli import DeviceError, add_data_arguments, choose_device, whole_number
+from training.common.memory import keep_memory
+from training.common.progress import set_up_logging
+from training.data.splits import DataError, read_splits
+from training.model.encoders import EncoderError
+from training.packaging.archives import DEFAULT_DATA_NAME
+from training.trainer.checkpoint import CheckpointError
+from training.trainer.config import TrainConfig, add_config_arguments, config_from_arguments
+from training.trainer.folder import BEST
+from training.trainer.optimisation import TrainingError
+from training.trainer.start import Start, read_start
+from training.trainer.trainer import Position, Trainer
 
 logger = logging.getLogger(__name__)
 

@@ -11,26 +11,19 @@ from typing import Any
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from webui import (
-    api,
-    auth,
-    compare,
-    compression,
-    docs,
-    errors,
-    health,
-    logs,
-    metrics,
-    models,
-    operations,
-    page,
-    requestid,
-    security,
-    versions,
-)
-from webui.extensions import csrf, limiter
-from webui.settings import LOOPBACK, PREFIX, Settings
-from webui.torchserve import TorchServe
+from webui.administrator import auth
+from webui.captions import api as captions_api
+from webui.captions import health
+from webui.captions import page as captions_page
+from webui.docs import page as docs_page
+from webui.operations import page as operations_page
+from webui.telemetry import logs, metrics, requestid
+from webui.torchserve.client import TorchServe
+from webui.versions import api as versions_api
+from webui.versions import page as versions_page
+from webui.web import compression, errors, security
+from webui.web.extensions import csrf, limiter
+from webui.web.settings import LOOPBACK, PREFIX, Settings
 
 # What a form may hold beside its picture. Werkzeug also holds each chunk of a file, 64 KiB and a
 # few bytes that could be a boundary, against it: with 64 KiB some pictures would be refused.
@@ -60,8 +53,8 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
             app.wsgi_app, x_for=count, x_proto=count, x_host=count
         )
     app.extensions["settings"] = settings
-    app.extensions["torchserve"] = TorchServe(settings)
-    app.extensions["torchserve_view"] = operations.TorchServeView()
+    app.extensions["torchserve"] = TorchServe(settings, headers=requestid.headers, note=logs.note)
+    app.extensions["torchserve_view"] = operations_page.TorchServeView()
 
     app.json.sort_keys = False  # type: ignore[attr-defined]  # answers keep TorchServe's order
     errors.init_app(app)
@@ -72,9 +65,9 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     compression.init_app(app)
     limiter.init_app(app)
     csrf.init_app(app)
-    page.init_app(app)
-    versions.init_app(app)
-    pages = (page.bp, compare.bp, versions.bp, auth.bp, operations.bp, docs.bp)
-    for blueprint in (*pages, api.bp, models.bp, health.bp, metrics.bp):
-        app.register_blueprint(blueprint)
+    captions_page.init_app(app)
+    versions_page.init_app(app)
+    pages = (captions_page, versions_page, auth, operations_page, docs_page)
+    for module in (*pages, captions_api, versions_api, health, metrics):
+        app.register_blueprint(module.bp)
     return app

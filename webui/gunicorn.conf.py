@@ -4,7 +4,7 @@ import os
 import secrets
 from pathlib import Path
 
-from webui import logs
+from webui.telemetry import logs
 
 wsgi_app = "webui:create_app()"
 bind = f"{os.environ.get('CAPTIONIZE_HOST', '127.0.0.1')}:{os.environ.get('CAPTIONIZE_PORT', 8000)}"

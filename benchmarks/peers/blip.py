@@ -16,7 +16,7 @@ import torch
 from flask import Flask, request
 from PIL import Image
 
-from training.torchvision_compat import prepare_torchvision
+from training.common.torchvision_compat import prepare_torchvision
 
 SIZE = 384  # pixels
 TOKENS = 12

@@ -11,9 +11,9 @@ import torch
 
 from handler.captioner import Captioner as Exported
 from handler.text import EOS, PAD, detokenise
-from training import checkpoint
-from training.captioner import Captioner
-from training.start import read_start
+from training.model.captioner import Captioner
+from training.trainer import checkpoint
+from training.trainer.start import read_start
 
 ARCHIVE = Path(__file__).resolve().parents[2] / "model_store" / "captioner.mar"
 

@@ -11,8 +11,8 @@ from torch import Tensor
 from benchmarks import training
 from benchmarks.measuring import Task, alternate
 from benchmarks.pictures import CAPTIONS
-from training.config import TrainConfig
-from training.encoders import Encoder
+from training.model.encoders import Encoder
+from training.trainer.config import TrainConfig
 
 SMALL = [
     *("--pictures", "4", "--plain-pictures", "2", "--rounds", "2", "--image-size", "32"),

@@ -13,7 +13,7 @@ from tests.e2e.accessibility import expect_accessible
 from tests.e2e.conftest import Service, console
 from tests.e2e.test_serving import COFFEE
 from tests.shipped import VERSION
-from webui import openapi
+from webui.docs.page import specification
 
 DESK = {"width": 1280, "height": 800}
 PHONE = {"width": 320, "height": 640}
@@ -49,11 +49,11 @@ def unfold(operation: Locator) -> None:
 
 
 def test_every_operation_is_there(page: Page) -> None:
-    paths = openapi.specification()["paths"]
+    paths = specification()["paths"]
     methods = ("get", "put", "post", "delete")
     count = sum(method in methods for item in paths.values() for method in item)
     expect(page.locator(".operation")).to_have_count(count)
-    expect(page.locator("#tags a")).to_have_count(len(openapi.specification()["tags"]))
+    expect(page.locator("#tags a")).to_have_count(len(specification()["tags"]))
     expect_accessible(page)
 
 

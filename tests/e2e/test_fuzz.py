@@ -22,7 +22,7 @@ from tests.e2e.conftest import Service
 from tests.e2e.test_serving import COFFEE
 from tests.webui.administration import TOKEN
 from tests.webui.specified import operations
-from webui import openapi
+from webui.docs import page
 
 EXAMPLES = 15  # made-up requests for each operation, beside the specification's own
 # With the examples of the specification these would take the model away that the rest needs.
@@ -38,7 +38,7 @@ CHECKS: list[Any] = [
 
 def served() -> dict[str, Any]:
     """The specification, without what would take the model away."""
-    whole = copy.deepcopy(openapi.specification())
+    whole = copy.deepcopy(page.specification())
     for path, method, operation in operations():
         if operation["operationId"] in TAKES_AWAY:
             del whole["paths"][path][method]

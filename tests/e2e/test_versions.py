@@ -19,9 +19,9 @@ from tests.webui import management_contract as contract
 from tests.webui.administration import HASH, PASSWORD, TOKEN
 from tests.webui.fake_management import write_archive
 from tests.webui.fake_torchserve import ANSWER
-from webui.management import Management
-from webui.settings import Settings
-from webui.torchserve import TorchServe
+from webui.torchserve.client import TorchServe
+from webui.torchserve.management import Management
+from webui.web.settings import Settings
 
 DESK = {"width": 1280, "height": 900}
 PHONE = {"width": 320, "height": 640}

@@ -11,7 +11,8 @@ import torch
 
 from tests.training import tiny
 from tests.training.drawn import DEV, LEARNING, SHOWN, TAUGHT, TEST, write_kaggle
-from training import archive, calibrate, encoders, evaluate, export, train
+from training import archive, calibrate, evaluate, export, train
+from training.model import encoders
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from training.data import read_splits
+from training.data.splits import read_splits
 
 ROOT = Path(__file__).parents[2]
 

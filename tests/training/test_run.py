@@ -11,9 +11,10 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from handler.text import read_vocabulary
 from tests.training.drawn import DEV, TAUGHT
-from training import checkpoint, train
-from training.cli import DeviceError, choose_device
-from training.config import TrainConfig
+from training import train
+from training.common.cli import DeviceError, choose_device
+from training.trainer import checkpoint
+from training.trainer.config import TrainConfig
 
 ROOT = Path(__file__).resolve().parents[2]
 METRICS = ["bleu_1", "bleu_2", "bleu_3", "bleu_4", "cider"]

@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from training.captioner import Captioner
-from training.decoders import build_decoder
-from training.encoders import Encoder, EncoderSpec
+from training.model.captioner import Captioner
+from training.model.decoders import build_decoder
+from training.model.encoders import Encoder, EncoderSpec
 
 IMAGE_SIZE = 32
 HALF = (0.5, 0.5, 0.5)

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.webui.fake_management import write_archive
-from webui.management import Management, Version
-from webui.refusals import ManagementError
+from webui.torchserve.management import Management, Version
+from webui.torchserve.refusals import ManagementError
 
 WAIT_S = 60
 

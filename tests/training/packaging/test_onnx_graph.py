@@ -1,0 +1,75 @@
+"""The captioner as an ONNX graph, in ONNX Runtime, against the module that it was made of."""
+
+from __future__ import annotations
+
+import itertools
+
+import onnx
+import pytest
+import torch
+
+from handler.engines import Exported, OnnxEngine, Search
+from tests.training.tiny import DECODER_NAMES, random_pictures, tiny_captioner
+from training.model.captioner import Captioner
+from training.packaging.onnx_graph import Graph, build_graph
+
+TOLERANCE = 1e-5  # of scores, float32 against float32
+Made = tuple[Captioner, Graph]
+
+
+@pytest.fixture(scope="module", params=DECODER_NAMES)
+def made(request: pytest.FixtureRequest) -> Made:
+    captioner = tiny_captioner(request.param)
+    return captioner, build_graph(captioner)
+
+
+@torch.no_grad()
+def test_it_finds_the_same_for_all_sizes(made: Made) -> None:
+    captioner, graph = made
+    engine = OnnxEngine(Exported(captioner, graph.onnx, graph.weights))
+    for batch, beam, length, with_attention in itertools.product(
+        (1, 2, 5), (1, 3, 8), (1, 2, 7, 30), (False, True)
+    ):
+        pictures = random_pictures(batch, seed=beam)
+        for wanted in {1, beam}:
+            found = engine(pictures, Search(beam, length, wanted, with_attention))
+            expected = captioner(pictures, beam, length, with_attention, wanted)
+            assert torch.equal(found.tokens, expected[0])
+            for ours, theirs in zip(found[1:], expected[1:], strict=True):
+                assert ours.shape == theirs.shape
+                assert torch.allclose(ours, theirs, atol=TOLERANCE)
+
+
+def test_it_holds_no_weights(made: Made) -> None:
+    captioner, graph = made
+    known = captioner.state_dict()
+    assert {name.removesuffix(".T") for name in graph.weights} <= known.keys()
+    held = [i for i in onnx.load_from_string(graph.onnx).graph.initializer if i.raw_data]
+    shapes = {tuple(weight.shape) for name, weight in known.items() if "weight" in name}
+    assert not [i.name for i in held if tuple(i.dims) in shapes or tuple(i.dims)[::-1] in shapes]
+
+
+def test_words_are_looked_up_in_a_table_of_weights_alone(made: Made) -> None:
+    """Whoever loads the graph can fold it; nothing of it is left to be done for a picture."""
+    captioner, graph = made
+    (loop,) = (n for n in onnx.load_from_string(graph.onnx).graph.node if n.op_type == "Loop")
+    nodes = loop.attribute[0].g.node
+    (table,) = (node.input[0] for node in nodes if node.input[1:] == ["carried/6"])
+    if hasattr(captioner.decoder, "word_lstm"):
+        (maker,) = (node for node in nodes if table in node.output)
+        assert set(filter(None, maker.input)) <= set(graph.weights)
+    else:
+        assert table in graph.weights
+
+
+@torch.no_grad()
+def test_other_weights_say_other_words(made: Made) -> None:
+    captioner, graph = made
+    pictures = random_pictures(4)
+    ours = OnnxEngine(Exported(captioner, graph.onnx, graph.weights))
+    name = "lstm" if hasattr(captioner.decoder, "layers") else "attention"
+    other = tiny_captioner(name, seed=9)
+    theirs = OnnxEngine(Exported(other, graph.onnx, graph.weights))
+    search = Search(3, 8, 3)
+    assert not torch.equal(ours(pictures, search).tokens, theirs(pictures, search).tokens)
+    assert torch.equal(theirs(pictures, search).tokens, other(pictures, 3, 8, False)[0])

@@ -1,0 +1,81 @@
+"""Starting from trained weights, with more words than they knew."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.shipped import ARCHIVE
+from tests.training.tiny import DECODER_NAMES, OPTIONS, random_pictures, tiny_captioner
+from training import train
+from training.model.captioner import Captioner
+from training.model.decoders import build_decoder
+from training.trainer.checkpoint import CheckpointError
+from training.trainer.config import PRESETS
+from training.trainer.start import ARCHITECTURE, Start, read_start, take_over
+
+WORDS = [f"w{number}" for number in range(12)]
+
+
+def grown(captioner: Captioner, decoder: str, more: int) -> Captioner:
+    """An untrained captioner like ``captioner``, of ``more`` words more."""
+    size = captioner.vocab_size + more
+    speaker = build_decoder(decoder, size, captioner.encoder.channels, **OPTIONS[decoder])
+    return Captioner(tiny_captioner(decoder).encoder, speaker, length_penalty=0.7).eval()
+
+
+@pytest.mark.parametrize("decoder", DECODER_NAMES)
+@torch.no_grad()
+def test_known_words_keep_their_scores_among_more_words(decoder: str) -> None:
+    trained = tiny_captioner(decoder, seed=3)
+    larger = grown(trained, decoder, 5)
+    take_over(larger, Start("a.mar", trained.state_dict(), WORDS, {}))
+    features = trained.encoder(random_pictures(3))
+    assert torch.equal(larger.encoder(random_pictures(3)), features)
+    tokens = torch.randint(4, 12, (3, 2, 5))
+    expected = trained.decoder.logits(trained.decoder(features, tokens))
+    found = larger.decoder.logits(larger.decoder(features, tokens))
+    torch.testing.assert_close(found[..., :12], expected, rtol=1e-4, atol=1e-4)
+    assert found.shape[-1] == 17
+    assert (found[..., 12:] < expected.amax(-1, keepdim=True)).float().mean() > 0.5
+
+
+def test_the_shipped_archive_can_be_started_from() -> None:
+    start = read_start(ARCHIVE)
+    assert start.name == "captioner.mar"
+    assert start.architecture.keys() == set(ARCHITECTURE)
+    assert start.itos[:4] == ["<PAD>", "<SOS>", "<EOS>", "<UNK>"]
+    assert start.weights["decoder.embedding.weight"].shape[0] == len(start.itos)
+    assert all(weights.dtype != torch.float16 for weights in start.weights.values())
+
+
+def test_what_is_no_archive_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.mar").write_bytes(b"no zip")
+    with pytest.raises(CheckpointError, match=r"a\.mar is not an archive of this project"):
+        read_start(tmp_path / "a.mar")
+
+
+def test_own_pictures_start_from_the_shipped_model(
+    drawn_data: Path, run: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The command of the README on drawn pictures, from a checkpoint that is quick to train."""
+    places = ["--data", drawn_data, "--output", tmp_path / "own", "--cache", tmp_path / "cache"]
+    words = ["--init", run / "best.pt", "--threads", "1", "--epochs", "1", "--device", "cpu"]
+    assert train.main([*map(str, places), *map(str, words)]) == 0
+    assert "On the held-out dev pictures, CIDEr went from" in caplog.text
+
+
+def test_the_architecture_is_that_of_the_start(
+    drawn_data: Path, run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--data", str(drawn_data), "--init", str(run / "best.pt"), "--hidden-size", "32"]
+    with pytest.raises(SystemExit):
+        train.main(words)
+    said = " ".join(capsys.readouterr().err.split())
+    assert "--hidden-size is 64 in the weights that --init names, and cannot be 32." in said
+
+
+def test_the_preset_for_own_pictures_has_no_architecture() -> None:
+    assert not PRESETS["adapt"].keys() & set(ARCHITECTURE)

@@ -1,0 +1,235 @@
+"""What the launcher reads and checks before it starts anything."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import stat
+import zipfile
+from collections import namedtuple
+from pathlib import Path
+
+import pytest
+
+from webui.launcher import plan as module
+from webui.launcher.plan import (
+    LaunchError,
+    Listener,
+    Plan,
+    check,
+    read_properties,
+    run_folder,
+    shown,
+)
+
+Usage = namedtuple("Usage", "total used free")
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "config.properties"
+    path.write_text("# a comment=1\n\nload_models=captioner.mar\nvmargs=-Xmx1g -Xss1m\n")
+    return path
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    folder = tmp_path / "store"
+    folder.mkdir()
+    with zipfile.ZipFile(folder / "captioner.mar", "w") as archive:
+        archive.writestr("MAR-INF/MANIFEST.json", "{}")
+    return folder
+
+
+@pytest.fixture
+def environ(tmp_path: Path, config: Path, store: Path) -> dict[str, str]:
+    return {
+        "TS_CONFIG_FILE": str(config),
+        "CAPTIONIZE_MODEL_STORE": str(store),
+        "CAPTIONIZE_RUN_DIR": str(tmp_path / "run"),
+    }
+
+
+@pytest.fixture
+def plan(environ: dict[str, str]) -> Plan:
+    return Plan.from_environment(environ)
+
+
+def test_defaults_are_those_of_the_repository() -> None:
+    plan = Plan.from_environment({})
+    assert plan.page.url == "http://127.0.0.1:8000"
+    assert {key: listener.url for key, listener in plan.torchserve.items()} == {
+        "inference_address": "http://127.0.0.1:8080",
+        "management_address": "http://127.0.0.1:8081",
+        "metrics_address": "http://127.0.0.1:8082",
+        "grpc_inference_port": "http://127.0.0.1:7070",
+        "grpc_management_port": "http://127.0.0.1:7071",
+    }
+    assert plan.archives == (module.ROOT / "model_store" / "captioner.mar",)
+    assert plan.run_dir == module.ROOT / "run"
+    assert plan.workers is None
+
+
+def test_properties(config: Path, plan: Plan) -> None:
+    assert read_properties(config) == {
+        "load_models": "captioner.mar",
+        "vmargs": "-Xmx1g -Xss1m",
+    }
+    assert plan.vmargs == ("-Xmx1g", "-Xss1m")
+
+
+def test_a_variable_wins_over_torchserve_s_and_that_over_the_file(
+    environ: dict[str, str], config: Path
+) -> None:
+    config.write_text("inference_address=http://10.0.0.1:1111\ngrpc_inference_address=10.0.0.2\n")
+
+    def inference() -> Listener:
+        return Plan.from_environment(environ).torchserve["inference_address"]
+
+    assert inference().authority == "10.0.0.1:1111"
+    environ["TS_INFERENCE_ADDRESS"] = "http://0.0.0.0:2222"
+    assert inference().authority == "0.0.0.0:2222"
+    assert inference().url == "http://127.0.0.1:2222"
+    environ["CAPTIONIZE_INFERENCE_PORT"] = "3333"
+    assert inference().authority == "0.0.0.0:3333"
+    grpc = Plan.from_environment(environ).torchserve["grpc_inference_port"]
+    assert grpc.authority == "10.0.0.2:7070"
+
+
+def test_an_address_of_version_6_has_brackets() -> None:
+    assert Listener("CAPTIONIZE_PORT", "::", 8000).url == "http://[::1]:8000"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "message"),
+    [
+        ("CAPTIONIZE_PORT", "web", "CAPTIONIZE_PORT: expected a whole number from 1 to 65535"),
+        ("CAPTIONIZE_PORT", "65536", "got '65536'"),
+        ("CAPTIONIZE_WORKERS", "0", "CAPTIONIZE_WORKERS: expected a whole number from 1 to 64"),
+        ("TS_METRICS_ADDRESS", "here", "metrics_address: expected an address such as http"),
+        ("TS_METRICS_ADDRESS", "http://a:99999", "metrics_address: expected an address"),
+        ("TS_CONFIG_FILE", "missing.properties", "cannot be read: No such file"),
+    ],
+)
+def test_a_wrong_value_is_named(
+    environ: dict[str, str], variable: str, value: str, message: str
+) -> None:
+    environ[variable] = value
+    with pytest.raises(LaunchError, match=message):
+        Plan.from_environment(environ)
+
+
+@pytest.mark.parametrize("models", ["a=captioner.mar", " captioner.mar ,"])
+def test_names_of_archives(environ: dict[str, str], store: Path, models: str) -> None:
+    environ["TS_LOAD_MODELS"] = models
+    assert Plan.from_environment(environ).archives == (store / "captioner.mar",)
+
+
+def test_all_names_no_archive(environ: dict[str, str]) -> None:
+    environ["TS_LOAD_MODELS"] = "ALL"
+    assert Plan.from_environment(environ).archives == ()
+
+
+def test_a_missing_archive(plan: Plan) -> None:
+    plan.archives[0].unlink()
+    with pytest.raises(LaunchError, match=r"captioner\.mar is missing.*CAPTIONIZE_MODEL_STORE"):
+        check(plan, [])
+
+
+def test_half_an_archive(plan: Plan) -> None:
+    plan.archives[0].write_bytes(b"version of something else")
+    with pytest.raises(LaunchError, match="is not a model archive, or not all of it"):
+        check(plan, [])
+
+
+def test_ports_in_use_are_all_named(plan: Plan) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("", 0)) as two:
+        listeners = [
+            Listener("CAPTIONIZE_PORT", "127.0.0.1", one.getsockname()[1]),
+            Listener("CAPTIONIZE_METRICS_PORT", "127.0.0.1", two.getsockname()[1]),
+        ]
+        numbers = ", ".join(str(listener.port) for listener in listeners)
+        with pytest.raises(LaunchError, match=f"Ports {numbers} are in use.*PORT, CAPTIONIZE_MET"):
+            check(plan, listeners)
+        with pytest.raises(LaunchError, match=f"Port {listeners[0].port} is in use.*set CAPT"):
+            check(plan, listeners[:1])
+    check(plan, listeners)
+
+
+def test_one_port_for_two(plan: Plan) -> None:
+    with pytest.raises(LaunchError, match="ONE and TWO are both 20000"):
+        check(plan, [Listener("ONE", "127.0.0.1", 20000), Listener("TWO", "127.0.0.1", 20000)])
+
+
+def test_an_address_that_is_not_this_machine_s(plan: Plan) -> None:
+    with pytest.raises(LaunchError, match=r"Nothing can listen at 192\.0\.2\.1:8000"):
+        check(plan, [Listener("CAPTIONIZE_PORT", "192.0.2.1", 8000)])
+
+
+def test_a_run_folder_too_deep_for_sockets(environ: dict[str, str], tmp_path: Path) -> None:
+    environ["CAPTIONIZE_RUN_DIR"] = str(tmp_path / ("x" * 100))
+    with pytest.raises(LaunchError, match="too long a path for the run folder"):
+        check(Plan.from_environment(environ), [])
+
+
+def test_the_run_folder_holds_only_logs_afterwards(plan: Plan) -> None:
+    for _ in range(2):
+        with run_folder(plan):
+            assert stat.S_IMODE(plan.run_dir.stat().st_mode) == 0o700
+            assert list(plan.scratch.iterdir()) == []
+            (plan.scratch / "models").mkdir()
+            plan.key_file.write_text("{}")
+            (plan.logs / "page.log").write_text("kept")
+        assert [path.name for path in plan.run_dir.iterdir()] == ["logs"]
+        assert (plan.logs / "page.log").read_text() == "kept"
+
+
+def test_what_a_killed_launcher_left_is_removed(plan: Plan) -> None:
+    plan.scratch.mkdir(parents=True)
+    (plan.scratch / ".ts.sock.9000").touch()
+    plan.key_file.write_text("old keys")
+    with run_folder(plan):
+        assert not plan.key_file.exists()
+        assert list(plan.scratch.iterdir()) == []
+
+
+def test_a_second_launcher_in_the_same_folder_changes_nothing(plan: Plan) -> None:
+    with run_folder(plan):
+        plan.key_file.write_text("in use")
+        with pytest.raises(LaunchError, match="Another Captionize runs in"), run_folder(plan):
+            pass
+        assert plan.key_file.read_text() == "in use"
+
+
+def test_a_full_disk(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module.shutil, "disk_usage", lambda path: Usage(2**30, 2**30, 2**20))
+    with pytest.raises(LaunchError, match=r"No disk space: .*run has 1 MiB free"), run_folder(plan):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("number", "message"),
+    [(errno.ENOSPC, "No disk space is left"), (errno.EACCES, "cannot be used: Permission denied")],
+)
+def test_a_folder_that_cannot_be_made(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch, number: int, message: str
+) -> None:
+    def refuse(*arguments: object, **options: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(LaunchError, match=message), run_folder(plan):
+        pass
+
+
+def test_a_file_in_the_place_of_the_run_folder(plan: Plan) -> None:
+    plan.run_dir.write_text("a file")
+    with pytest.raises(LaunchError, match="cannot be used: File exists"), run_folder(plan):
+        pass
+
+
+def test_paths_are_shown_from_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert shown(tmp_path / "run" / "logs") == "run/logs"
+    assert shown(Path("/elsewhere")) == "/elsewhere"

@@ -1,0 +1,189 @@
+"""Captioned pictures: reading, checking and splitting them."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import logging
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+logger = logging.getLogger(__name__)
+
+Split = Literal["train", "dev", "test"]
+SPLITS: tuple[Split, ...] = ("train", "dev", "test")
+# Official list files of Flickr8k; a split without its file is simply not there.
+SPLIT_FILES = {split: f"Flickr_8k.{split}Images.txt" for split in SPLITS}
+MAX_NAMED_PROBLEMS = 10
+
+
+class DataError(ValueError):
+    """The data set cannot be used as it is; the message says what to change."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """One picture and all its reference captions."""
+
+    path: Path
+    captions: tuple[str, ...]
+    name: str  # as the data set names the picture: unique, where file names need not be
+
+
+@dataclass
+class Problems:
+    """Faults of a data set, collected so that they are named and counted once."""
+
+    strict: bool = False
+    found: list[str] = field(default_factory=list)
+
+    def add(self, what: str) -> None:
+        self.found.append(what)
+
+    def report(self, stage: str) -> None:
+        """Warn of what was left out, or raise ``DataError`` when strict."""
+        if not self.found:
+            return
+        named = "; ".join(self.found[:MAX_NAMED_PROBLEMS])
+        more = len(self.found) - MAX_NAMED_PROBLEMS
+        text = f"{stage}: {len(self.found)} problem(s): {named}"
+        text += f"; and {more} more." if more > 0 else "."
+        if self.strict:
+            raise DataError(f"{text} Mend the data, or run without --strict to leave these out.")
+        logger.warning("%s Left out; --strict makes this an error.", text)
+
+
+def read_splits(
+    data: Path, *, images: Path | None = None, strict: bool = False
+) -> dict[Split, list[Example]]:
+    """Read a data set and divide it into ``train``, ``dev`` and ``test``.
+
+    ``data`` is one of
+      - a folder in Kaggle's Flickr8k layout: ``captions.txt`` and ``Images/``;
+      - a CSV file with the columns ``image`` and ``caption``, a row a caption;
+      - a JSON Lines file of ``{"image": ..., "caption": ...}`` (or ``"captions": [...]``).
+    Picture names are relative to ``images``, or else to the file's own folder.
+
+    Official list files in the folder of the captions decide the split; where there are none, a
+    hash of the file name does (90 % train, 5 % dev, 5 % test), so that it never changes when
+    pictures are added.
+
+    Raises:
+        DataError: nothing usable is there, or, under ``strict``, anything is wrong.
+    """
+    problems = Problems(strict)
+    captions_file, folder = _locate(data, images)
+    grouped: dict[str, list[str]] = {}
+    for number, (name, caption) in enumerate(_read_pairs(captions_file), start=1):
+        if not (cleaned := clean_caption(caption)):
+            problems.add(f"empty caption for {name!r} (entry {number})")
+            continue
+        grouped.setdefault(name, []).append(cleaned)
+    examples = []
+    for name, captions in grouped.items():
+        if (folder / name).is_file():
+            examples.append(Example(folder / name, tuple(captions), name))
+        else:
+            problems.add(f"missing picture {name!r}")
+    problems.report(captions_file.name)
+    if not examples:
+        raise DataError(
+            f"No captioned picture was found: {captions_file.name} names {len(grouped)} "
+            "picture(s), none of which is in the folder of pictures. Name it with --images."
+        )
+    return _divide(examples, captions_file.parent)
+
+
+def clean_caption(caption: str) -> str:
+    """A caption without surplus space and without its closing full stop.
+
+    Captions are phrases; whether one ends in a full stop is chance in the data, and would cost the
+    decoder a step for every sentence.
+    """
+    return " ".join(caption.split()).rstrip(" .")
+
+
+def _locate(data: Path, images: Path | None) -> tuple[Path, Path]:
+    if data.is_dir():
+        captions = data / "captions.txt"
+        if not captions.is_file():
+            raise DataError(
+                f"Expected captions.txt in the folder {data}, but it is not there. Give a folder "
+                "in Kaggle's Flickr8k layout, or a .csv or .jsonl file of (image, caption)."
+            )
+        return captions, images or data / "Images"
+    if data.is_file():
+        return data, images or data.parent
+    raise DataError(f"There is no file or folder {data}.")
+
+
+def _read_pairs(path: Path) -> Iterator[tuple[str, str]]:
+    """Yield (picture name, caption) from CSV or JSON Lines."""
+    read = _read_json_lines if path.suffix == ".jsonl" else _read_csv
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as lines:
+            yield from read(path, lines)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(
+            f"{path.name} must be text in UTF-8, but it cannot be read as such ({error})."
+        ) from error
+
+
+def _read_csv(path: Path, lines: Iterable[str]) -> Iterator[tuple[str, str]]:
+    rows = csv.DictReader(lines)
+    if not {"image", "caption"} <= set(rows.fieldnames or ()):
+        raise DataError(
+            f"{path.name} must start with a header naming the columns image and caption, "
+            f"but it starts with {', '.join(rows.fieldnames or ['nothing'])}."
+        )
+    for row in rows:
+        if None in row:
+            raise DataError(
+                f"Line {rows.line_num} of {path.name} has more fields than the header names. "
+                "Put captions with commas into double quotes."
+            )
+        yield (row["image"] or "").strip(), row["caption"] or ""
+
+
+def _read_json_lines(path: Path, lines: Iterable[str]) -> Iterator[tuple[str, str]]:
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+            captions = row["captions"] if "captions" in row else [row["caption"]]
+            image = str(row["image"])
+            if not isinstance(captions, list) or not all(isinstance(c, str) for c in captions):
+                raise TypeError
+        except (ValueError, KeyError, TypeError) as error:
+            raise DataError(
+                f'Line {number} of {path.name} must be {{"image": ..., "caption": ...}}, '
+                f"but it is {line.strip()[:80]!r}."
+            ) from error
+        for caption in captions:
+            yield image, caption
+
+
+def _divide(examples: list[Example], folder: Path) -> dict[Split, list[Example]]:
+    lists = {
+        split: set((folder / name).read_text(encoding="utf-8").split())
+        for split, name in SPLIT_FILES.items()
+        if (folder / name).is_file()
+    }
+    if lists:
+        return {s: [e for e in examples if e.name in lists.get(s, ())] for s in SPLITS}
+    divided: dict[Split, list[Example]] = {split: [] for split in SPLITS}
+    for example in examples:
+        divided[hash_split(example.name)].append(example)
+    return divided
+
+
+def hash_split(name: str) -> Split:
+    """The split of a picture by its file name alone: 90 % train, 5 % dev, 5 % test."""
+    share = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4]) / 2**32
+    if share < 0.90:
+        return "train"
+    return "dev" if share < 0.95 else "test"

@@ -1,0 +1,62 @@
+"""Scoring a model on a split.
+
+BLEU-1 to 4, METEOR, ROUGE-L and CIDEr by pycocoevalcap and its Penn Treebank tokeniser, with all
+reference captions of every picture; the share of content words that people confirm, how far the
+confidence is from it, and what the captions are like.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from training.common.progress import progress
+from training.data.splits import DataError, Example, Problems
+from training.data.vocabulary import tokenise
+from training.metrics.agreement import calibration_error, confirmed_share
+from training.metrics.coco import CocoScorer
+from training.metrics.faults import count_faults
+from training.packaging.inference import Caption, Model, inference
+
+
+def evaluate(
+    model: Model, examples: Sequence[Example], *, beam_size: int, max_length: int, strict: bool
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Caption the pictures of ``examples`` as they would be served, and score the captions.
+
+    Returns:
+        the scores by name (fractions, and counts of captions), and the captions by picture name.
+    """
+    results = inference(
+        [example.path for example in examples],
+        model,
+        beam_size=beam_size,
+        max_length=max_length,
+    )
+    found: dict[str, Caption] = {}
+    problems = Problems(strict)
+    shown = progress(results, "caption", len(examples))
+    for example, result in zip(examples, shown, strict=True):
+        if result.error:
+            problems.add(f"unreadable picture {example.name!r} ({result.error})")
+        else:
+            found[example.name] = result.captions[0]
+    problems.report("pictures")
+    scored = [example for example in examples if example.name in found]
+    if not scored:
+        raise DataError("There is no readable picture in this split, so nothing can be scored.")
+    captions = {name: caption.text for name, caption in found.items()}
+    scorer = CocoScorer({example.name: example.captions for example in scored})
+    shares = [confirmed_share(captions[example.name], example.captions) for example in scored]
+    error = calibration_error([found[example.name].confidence for example in scored], shares)
+    scores = {
+        **scorer(captions),
+        "words_confirmed": sum(shares) / len(shares),
+        "calibration_error": error,
+    }
+    return {
+        **{name: round(value, 4) for name, value in scores.items()},
+        "faults": count_faults(captions.values(), max_length),
+        "distinct_captions": len(set(captions.values())),
+        "words_used": len({word for text in captions.values() for word in tokenise(text)}),
+    }, captions

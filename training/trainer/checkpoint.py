@@ -1,0 +1,94 @@
+"""Checkpoints: a model together with all that is needed to use it or to go on training it."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from training.data.vocabulary import Vocabulary
+from training.model.captioner import Captioner
+from training.model.decoders import build_decoder
+from training.model.encoders import build_encoder
+from training.trainer.config import TrainConfig
+
+
+class CheckpointError(RuntimeError):
+    """A checkpoint is missing, damaged or of another kind; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A trained captioner with its vocabulary, its configuration and the data it came from."""
+
+    captioner: Captioner
+    vocabulary: Vocabulary
+    config: TrainConfig
+    training: dict[str, Any]
+
+
+def build_captioner(config: TrainConfig, vocab_size: int, *, pretrained: bool = True) -> Captioner:
+    """The untrained captioner that ``config`` describes."""
+    encoder = build_encoder(
+        config.encoder, pretrained=pretrained, image_size=config.image_size or None
+    )
+    decoder = build_decoder(
+        config.decoder, vocab_size, encoder.channels, **config.decoder_options()
+    )
+    return Captioner(encoder, decoder, length_penalty=config.length_penalty)
+
+
+def save_atomically(content: dict[str, Any], path: Path) -> None:
+    """``torch.save`` so that ``path`` always holds a whole checkpoint, the old or the new one."""
+    partial = path.with_suffix(".partial")
+    with partial.open("wb") as file:
+        torch.save(content, file)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(partial, path)
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The raw content of a checkpoint; raises ``CheckpointError``."""
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise CheckpointError(
+            f"There is no checkpoint {path}. Train one with: python -m training.train"
+        ) from error
+    except Exception as error:
+        raise CheckpointError(
+            f"{path} cannot be read as a checkpoint of training.train "
+            f"({type(error).__name__}). Give a best.pt or last.pt."
+        ) from error
+    if not isinstance(content, dict) or not {"config", "itos", "model"} <= set(content):
+        raise CheckpointError(f"{path} is not a checkpoint of training.train.")
+    return content
+
+
+def load(path: Path) -> Checkpoint:
+    """Rebuild the captioner of a checkpoint, in eval mode on the CPU."""
+    content = read(path)
+    return rebuild(content["config"], content["itos"], content["model"], content.get("training"))
+
+
+def rebuild(
+    config: dict[str, Any],
+    itos: Sequence[str],
+    weights: Mapping[str, Tensor],
+    training: dict[str, Any] | None = None,
+) -> Checkpoint:
+    """A captioner in eval mode on the CPU, from its configuration, its words and its weights."""
+    known = {item.name for item in dataclasses.fields(TrainConfig)}
+    described = TrainConfig(**{name: value for name, value in config.items() if name in known})
+    vocabulary = Vocabulary(described.freq_threshold)
+    vocabulary.extend(itos)
+    captioner = build_captioner(described, len(vocabulary), pretrained=False)
+    captioner.load_state_dict(weights)
+    return Checkpoint(captioner.eval(), vocabulary, described, training or {})

@@ -1,0 +1,275 @@
+"""The administrator: a password for people, a bearer token for scripts."""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+import logging
+import math
+import secrets
+import threading
+import time
+from typing import Literal
+
+from flask import (
+    Blueprint,
+    Flask,
+    Response,
+    current_app,
+    g,
+    redirect,
+    render_template,
+    request,
+    session,
+    url_for,
+)
+from flask_limiter.util import get_remote_address
+from flask_wtf.csrf import ValidationError, validate_csrf  # type: ignore[import-untyped]
+from limits import parse_many
+from limits.storage import MemoryStorage
+from limits.strategies import FixedWindowRateLimiter
+from werkzeug.security import check_password_hash
+
+from webui.administrator.audit import Actor, Audit
+from webui.web.problem import ServiceError
+from webui.web.settings import Settings
+
+log = logging.getLogger(__name__)
+
+bp = Blueprint("auth", __name__)
+
+SESSION_S = 12 * 3600.0
+GUESSES = parse_many("5 per minute; 30 per hour")  # wrong passwords and tokens from one address
+SAFE = ("GET", "HEAD", "OPTIONS")
+# Where a login may lead, by the name in its address: never to another site.
+PAGES = {"versions": "versions.show", "operations": "operations.show"}
+HOW = (
+    "The administrator is off. Set CAPTIONIZE_ADMIN_PASSWORD_HASH to what `python -m webui.admin "
+    "hash-password` prints, or CAPTIONIZE_ADMIN_TOKEN to at least 32 random characters, and start "
+    "Captionize again."
+)
+
+Credential = Literal["password", "token"]
+
+
+class Guesses:
+    """Counts guesses by address, so that they cannot go on for long."""
+
+    def __init__(self) -> None:
+        self._limits = FixedWindowRateLimiter(MemoryStorage())
+
+    def count(self, what: str) -> None:
+        """Count one guess before it is looked at; a 429 where there were too many.
+
+        Before, because many at a time would all be looked at otherwise.
+        """
+        address = _network()
+        for limit in GUESSES:
+            if not self._limits.hit(limit, address):
+                wait = self._limits.get_window_stats(limit, address).reset_time - time.time()
+                log.warning("Too many guesses of the %s from %s", what, address)
+                raise ServiceError(
+                    f"Too many wrong passwords or tokens came from this address. "
+                    f"Wait {max(1, math.ceil(wait))} s and try again.",
+                    code=429,
+                    type="TooManyGuesses",
+                    retry_after_s=max(1, math.ceil(wait)),
+                )
+
+    def forgive(self) -> None:
+        """Forget the guesses from this address: the last one was right."""
+        for limit in GUESSES:
+            self._limits.clear(limit, _network())
+
+
+class Sessions:
+    """The administrator's sessions. The cookie holds only a number, so that a logout ends one."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._until: dict[str, float] = {}  # number -> monotonic time of its end
+
+    def begin(self) -> str:
+        """The number of a new session."""
+        number = secrets.token_urlsafe(24)
+        now = time.monotonic()
+        with self._lock:
+            self._until = {one: end for one, end in self._until.items() if end > now}
+            self._until[number] = now + SESSION_S
+        return number
+
+    def lives(self, number: object) -> bool:
+        """Whether this is the number of a session that has not ended."""
+        with self._lock:
+            return isinstance(number, str) and self._until.get(number, 0.0) > time.monotonic()
+
+    def end(self, number: object) -> None:
+        """End a session."""
+        with self._lock:
+            self._until.pop(str(number), None)
+
+
+def init_app(app: Flask) -> None:
+    """Give the application its sessions and its count of guesses."""
+    app.extensions["guesses"] = Guesses()
+    app.extensions["sessions"] = Sessions()
+    app.after_request(_name_scheme)
+
+
+def signed_in() -> bool:
+    """Whether the request's cookie is the administrator's."""
+    sessions: Sessions = current_app.extensions["sessions"]
+    return sessions.lives(session.get("administrator"))
+
+
+def required() -> None:
+    """Let only the administrator pass; the before_request hook of a blueprint.
+
+    Raises ServiceError: 403 where there is no administrator, 401 without credentials or with wrong
+    ones, 429 after too many wrong ones, 400 for a change by cookie without its CSRF token.
+    """
+    if not _settings().administrator:
+        raise ServiceError(HOW, code=403, type="AdministratorOff")
+    if "Authorization" in request.headers:
+        _check_token(request.headers["Authorization"])
+        _become("token")
+    elif signed_in():
+        if request.method not in SAFE:
+            _check_csrf()
+        _become("password")
+    else:
+        raise ServiceError(
+            "This is for the administrator. Log in on the page /login, or send the header "
+            "'Authorization: Bearer' with the token of CAPTIONIZE_ADMIN_TOKEN.",
+            code=401,
+            type="NotAuthenticated",
+        )
+
+
+def actor() -> Actor:
+    """Who makes this request, after `required` has let it pass."""
+    how: Credential = g.credential
+    return Actor(how, _address())
+
+
+def _become(credential: Credential) -> None:
+    g.credential = credential
+
+
+def _check_token(header: str) -> None:
+    scheme, _, token = header.partition(" ")
+    expected = _settings().admin_token
+    given = token.strip().encode("utf-8", "surrogateescape")
+    right = hmac.compare_digest(given, expected.encode())
+    if expected and right and scheme.lower() == "bearer":
+        return
+    # The right token is let through whatever was tried before: it is too long to be guessed.
+    _guesses().count("token")
+    log.warning("A wrong bearer token from %s", _address())
+    raise ServiceError(
+        "Expected 'Bearer' and the token of CAPTIONIZE_ADMIN_TOKEN in the header Authorization; "
+        "this is another. Correct it.",
+        code=401,
+        type="WrongToken",
+    )
+
+
+def _check_csrf() -> None:
+    # Only the header: looking for a form's field would read a whole upload into memory.
+    try:
+        validate_csrf(request.headers.get("X-CSRFToken"))
+    except ValidationError as error:
+        raise ServiceError(
+            "This change did not come from an open page of this session. Load the page again.",
+            code=400,
+            type="FormExpired",
+        ) from error
+
+
+@bp.get("/login")
+def login_form() -> Response:
+    """The login page; who is logged in goes on to where `back` says."""
+    return _onwards() if signed_in() else _login_page()
+
+
+@bp.post("/login")
+def login() -> Response:
+    """Begin a session for the right password."""
+    settings = _settings()
+    audit: Audit = current_app.extensions["audit"]
+    if not settings.admin_password_hash:
+        return _login_page(ServiceError(HOW, code=403, type="AdministratorOff"))
+    try:
+        _guesses().count("password")
+    except ServiceError as error:
+        return _login_page(error)
+    if not check_password_hash(settings.admin_password_hash, request.form.get("password", "")):
+        log.warning("A wrong password from %s", _address())
+        audit.record(Actor("unknown", _address()), "login", "refused", "Wrong password.")
+        message = "This is not the administrator's password. Try again."
+        return _login_page(ServiceError(message, code=401, type="WrongPassword"))
+    _guesses().forgive()
+    draw = session.get("draw")
+    session.clear()  # nothing of the session before, its CSRF token included, lives on
+    session["administrator"] = current_app.extensions["sessions"].begin()
+    if draw is not None:
+        session["draw"] = draw
+    audit.record(Actor("password", _address()), "login", "done", "Logged in.")
+    return _onwards()
+
+
+@bp.post("/logout")
+def logout() -> Response:
+    """End the session, in the cookie and here."""
+    if signed_in():
+        actor = Actor("password", _address())
+        current_app.extensions["audit"].record(actor, "logout", "done", "Logged out.")
+    current_app.extensions["sessions"].end(session.pop("administrator", None))
+    return redirect(url_for("versions.show"), 303)  # type: ignore[return-value]
+
+
+def _onwards() -> Response:
+    """To the page that asked for the login."""
+    page = PAGES.get(request.values.get("back", ""), "versions.show")
+    return redirect(url_for(page), 303)  # type: ignore[return-value]
+
+
+def _login_page(error: ServiceError | None = None) -> Response:
+    possible = bool(_settings().admin_password_hash)
+    back = request.values.get("back", "")
+    response = Response(render_template("login.html", error=error, possible=possible, back=back))
+    if error is not None:
+        response.status_code = error.code
+        if error.retry_after_s:
+            response.headers["Retry-After"] = str(error.retry_after_s)
+    return response
+
+
+def _name_scheme(response: Response) -> Response:
+    if response.status_code == 401:
+        response.headers["WWW-Authenticate"] = "Bearer"
+    return response
+
+
+def _address() -> str:
+    return get_remote_address() or "unknown"
+
+
+def _network() -> str:
+    """The address as guesses are counted by: of IPv6 the /64 that a guesser has to himself."""
+    try:
+        address = ipaddress.ip_address(_address())
+    except ValueError:
+        return _address()
+    bits = 64 if address.version == 6 else 32
+    return str(ipaddress.ip_network((address, bits), strict=False).network_address)
+
+
+def _settings() -> Settings:
+    settings: Settings = current_app.extensions["settings"]
+    return settings
+
+
+def _guesses() -> Guesses:
+    guesses: Guesses = current_app.extensions["guesses"]
+    return guesses

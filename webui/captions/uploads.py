@@ -1,0 +1,76 @@
+"""The one picture and the options that a request carries, for the API and the form alike."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from flask import current_app, request
+
+from webui.web.problem import BadUpload, too_large
+
+FIELD = "image"
+OPTIONS = ("beam_size", "num_captions", "max_length")
+# A version becomes the end of an address at TorchServe, which routes "/token" to its token API.
+VERSION = re.compile(r"(?!token)[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+@dataclass(frozen=True)
+class Upload:
+    """One encoded picture and the options that were given.
+
+    The handler has the options' ranges and defaults; an empty field counts as not given.
+    """
+
+    picture: bytes
+    options: dict[str, int]
+    version: str | None = None  # of the model; None: whichever the service chooses
+
+
+def read() -> Upload:
+    """Read the current request. Raises BadUpload, and the 413 of the error table."""
+    files = request.files.getlist(FIELD)
+    if not files or not files[0].filename and len(files) == 1:
+        raise BadUpload(
+            f"Expected one picture in the multipart/form-data field '{FIELD}', got none. "
+            "Choose a picture and send it again.",
+            type="MissingImage",
+        )
+    if len(files) > 1:
+        raise BadUpload(
+            f"Expected one picture in the field '{FIELD}', got {len(files)}. Send them one by one.",
+            type="SeveralImages",
+        )
+    picture = files[0].read()
+    if not picture:
+        raise BadUpload(
+            "Expected a picture, got an empty file. Check the file and send it again.",
+            type="MissingImage",
+        )
+    limit = current_app.extensions["settings"].max_upload_bytes
+    if len(picture) > limit:
+        raise too_large(limit)
+    options = {name: _whole(name) for name in OPTIONS if request.form.get(name)}
+    return Upload(picture, options, _version())
+
+
+def _version() -> str | None:
+    value = request.form.get("version", "").strip()
+    if value and not VERSION.fullmatch(value):
+        raise BadUpload(
+            f"Expected a version such as 1.1, got {value[:20]!r}. GET /api/versions lists them; "
+            "leave it out for the default.",
+            type="InvalidOption",
+        )
+    return value or None
+
+
+def _whole(name: str) -> int:
+    value = request.form[name].strip()
+    # The value becomes a header to TorchServe, so nothing but ASCII digits may pass.
+    if not re.fullmatch(r"[0-9]{1,9}", value):
+        raise BadUpload(
+            f"Expected a whole number for {name}, got {value[:20]!r}. Correct it or leave it out.",
+            type="InvalidOption",
+        )
+    return int(value)

@@ -1,0 +1,262 @@
+"""The administrator's API: models, archives, jobs, the audit log and the canary."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from flask import Blueprint, Response, current_app, jsonify, request
+from werkzeug.exceptions import RequestEntityTooLarge
+
+from webui.administrator import auth
+from webui.captions.canary import Setting
+from webui.versions.archives import check_name, unwritable
+from webui.versions.deployment import Deployment
+from webui.versions.jobs import Job
+from webui.web import bodies
+from webui.web.extensions import csrf
+from webui.web.problem import ServiceError
+from webui.web.settings import MEBIBYTE, Settings
+
+FIELD = "archive"
+FORM_BYTES = 128 * 1024  # what a form may hold beside its file
+MAX_WORKERS = 64
+MAX_BATCH = 1024
+MAX_DELAY_MS = 60_000
+
+bp = Blueprint("models", __name__, url_prefix="/api")
+
+# Every change by cookie is checked by `auth.required`, which a bearer token does not need.
+csrf.exempt(bp)
+bp.before_request(auth.required)
+
+
+# --- Models ---
+
+
+@bp.get("/models")
+def list_models() -> Response:
+    """Every model with all its versions."""
+    return jsonify(models=_deployment().models())
+
+
+@bp.post("/models")
+def register() -> tuple[Response, int]:
+    """Register an archive of the model store; answers the job that does it."""
+    body = bodies.read("archive", "workers", "batch_size", "max_batch_delay")
+    archive = bodies.text(body, "archive")
+    check_name(archive)
+    workers = bodies.whole(body, "workers", 0, MAX_WORKERS)
+    job = _deployment().register(
+        auth.actor(),
+        archive,
+        1 if workers is None else workers,
+        bodies.whole(body, "batch_size", 1, MAX_BATCH),
+        bodies.whole(body, "max_batch_delay", 0, MAX_DELAY_MS),
+    )
+    return _accepted(job)
+
+
+@bp.get("/models/<name>/<version>")
+def show_version(name: str, version: str) -> Response:
+    """One version."""
+    bodies.check_names(name, version)
+    found = _deployment().management.version(name, version)
+    return jsonify(_deployment().described(name, found))
+
+
+@bp.put("/models/<name>/<version>")
+def change(name: str, version: str) -> Response | tuple[Response, int]:
+    """Change the number of workers, or make a version the default."""
+    body = bodies.read("workers", "default")
+    if len(body) != 1:
+        raise bodies.BadBody('Expected {"workers": 2} or {"default": true}, one at a time.')
+    if "workers" in body:
+        return _scale(name, version, body)
+    if body["default"] is not True:
+        raise bodies.BadBody(
+            "Expected true for default. To unset it, make another version the default."
+        )
+    return set_default(name, version)
+
+
+@bp.put("/models/<name>/<version>/workers")
+def scale(name: str, version: str) -> tuple[Response, int]:
+    """Change the number of workers; answers the job that does it."""
+    return _scale(name, version, bodies.read("workers"))
+
+
+@bp.put("/models/<name>/<version>/default")
+def set_default(name: str, version: str) -> Response:
+    """Make a version the default; answers the model."""
+    bodies.check_names(name, version)
+    _deployment().set_default(auth.actor(), name, version)
+    return jsonify(_deployment().model(name))
+
+
+@bp.post("/models/<name>/rollback")
+def roll_back(name: str) -> Response:
+    """Make the previous default the default again; answers the model."""
+    bodies.check_names(name)
+    _deployment().roll_back(auth.actor(), name)
+    return jsonify(_deployment().model(name))
+
+
+@bp.delete("/models/<name>/<version>")
+def unregister(name: str, version: str) -> tuple[str, int]:
+    """Unregister a version that is not the default."""
+    bodies.check_names(name, version)
+    _deployment().unregister(auth.actor(), name, version)
+    return "", 204
+
+
+# --- Jobs, archives, audit ---
+
+
+@bp.get("/jobs")
+def list_jobs() -> Response:
+    """The jobs of this process, the newest first."""
+    return jsonify(jobs=[asdict(job) for job in _deployment().jobs.all()])
+
+
+@bp.get("/jobs/<identifier>")
+def show_job(identifier: str) -> Response:
+    """One job."""
+    job = _deployment().jobs.get(identifier)
+    if job is None:
+        raise ServiceError(
+            "There is no such job. Jobs are forgotten when the page is started again; what came "
+            "of them is in the audit log.",
+            code=404,
+            type="NoSuchJob",
+        )
+    return jsonify(asdict(job))
+
+
+@bp.get("/archives")
+def list_archives() -> Response:
+    """What lies in the model store, and under which version it is registered."""
+    deployment = _deployment()
+    registered: dict[str, list[str]] = {}
+    for model in deployment.models():
+        for one in model["versions"]:
+            registered.setdefault(one["archive"], []).append(f"{model['name']} {one['version']}")
+    return jsonify(
+        archives=[
+            {**one.to_json(), "registered": registered.get(one.name, [])}
+            for one in deployment.store.all()
+        ]
+    )
+
+
+@bp.post("/archives")
+def upload() -> tuple[Response, int]:
+    """Take a new archive into the model store; the multipart field `archive`."""
+    settings: Settings = current_app.extensions["settings"]
+    deployment = _deployment()
+    request.max_content_length = settings.max_archive_bytes + FORM_BYTES
+    with deployment.store.part() as part:
+        name = _receive(part)
+        try:
+            archive = deployment.store.accept(part, name)
+        except ServiceError as error:
+            deployment.audit.record(auth.actor(), "upload", "refused", f"{name}: {error.message}")
+            raise
+    model, version = archive.model, archive.version
+    size = f"{archive.size_bytes / MEBIBYTE:.1f} MB"
+    message = f"{name} ({size}) is in the model store."
+    deployment.audit.record(auth.actor(), "upload", "done", message, model=model, version=version)
+    return jsonify({**archive.to_json(), "registered": []}), 201
+
+
+@bp.get("/audit")
+def show_audit() -> Response:
+    """The newest entries of the audit log, the newest first."""
+    return jsonify(audit=[asdict(entry) for entry in _deployment().audit.recent()])
+
+
+# --- Canary ---
+
+
+@bp.get("/canary")
+def show_canary() -> Response:
+    """The canary, and the two versions side by side."""
+    canary = _deployment().canary
+    setting = canary.setting
+    return jsonify(
+        model=_deployment().model_name,
+        version=setting.version if setting else None,
+        share=setting.share if setting else 0,
+        compared=canary.compared(),
+    )
+
+
+@bp.put("/canary")
+def set_canary() -> Response:
+    """Send a share of the captions that ask for no version to another one."""
+    body = bodies.read("version", "share")
+    version, share = bodies.text(body, "version"), bodies.share(body, "share")
+    bodies.check_names(version=version)
+    _deployment().set_canary(auth.actor(), Setting(version, share))
+    return show_canary()
+
+
+@bp.delete("/canary")
+def stop_canary() -> Response:
+    """Send every caption to the default again."""
+    _deployment().set_canary(auth.actor(), None)
+    return show_canary()
+
+
+# --- What comes in ---
+
+
+def _scale(name: str, version: str, body: dict[str, Any]) -> tuple[Response, int]:
+    bodies.check_names(name, version)
+    workers = bodies.whole(body, "workers", 0, MAX_WORKERS)
+    if workers is None:
+        raise bodies.BadBody('Expected a number of workers, such as {"workers": 2}, got none.')
+    return _accepted(_deployment().scale(auth.actor(), name, version, workers))
+
+
+def _receive(part: Any) -> str:
+    """Stream the uploaded file into `part`; its name. Raises ServiceError."""
+    streams = iter([part])
+
+    def open_upload() -> Any:
+        stream = next(streams, None)
+        if stream is None:
+            raise bodies.BadBody(f"Expected one file, in the field '{FIELD}', got several.")
+        return stream
+
+    request.open_upload = open_upload  # type: ignore[attr-defined]
+    try:
+        files = request.files.getlist(FIELD)
+    except RequestEntityTooLarge as error:
+        settings: Settings = current_app.extensions["settings"]
+        raise ServiceError(
+            f"Expected an archive of at most {settings.max_archive_mb:g} MB, got a larger one. "
+            "Copy it into the model store by other means, or raise CAPTIONIZE_MAX_ARCHIVE_MB.",
+            code=413,
+            type="ArchiveTooLarge",
+        ) from error
+    except OSError as error:
+        raise unwritable(error) from error
+    if len(files) != 1 or not files[0].filename:
+        raise bodies.BadBody(
+            f"Expected one archive in the multipart/form-data field '{FIELD}', got "
+            f"{len(files) or 'none'}. Choose a .mar file and send it again."
+        )
+    check_name(files[0].filename)
+    return files[0].filename
+
+
+def _accepted(job: Job) -> tuple[Response, int]:
+    response = jsonify(asdict(job))
+    response.headers["Location"] = f"/api/jobs/{job.id}"
+    return response, 202
+
+
+def _deployment() -> Deployment:
+    deployment: Deployment = current_app.extensions["deployment"]
+    return deployment

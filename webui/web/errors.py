@@ -1,0 +1,99 @@
+"""Every error that leaves the web application, as JSON under /api and as a page elsewhere."""
+
+from __future__ import annotations
+
+import logging
+
+from flask import Flask, Response, current_app, jsonify, render_template, request
+from werkzeug.exceptions import (
+    HTTPException,
+    MethodNotAllowed,
+    RequestEntityTooLarge,
+    SecurityError,
+    TooManyRequests,
+)
+
+from webui.web.extensions import CSRFError, seconds_to_wait
+from webui.web.problem import ServiceError, too_large
+
+log = logging.getLogger(__name__)
+
+
+MESSAGES = {
+    404: ("NotFound", "There is nothing at this address. The page is at /."),
+    405: (
+        "MethodNotAllowed",
+        "This address does not take this kind of request. Captions: POST /api/captions.",
+    ),
+    500: ("InternalError", "Something went wrong here. Try again; if it stays, see the log."),
+}
+
+
+def init_app(app: Flask) -> None:
+    """Register the handlers; nothing that Flask or Werkzeug writes reaches a client."""
+    app.register_error_handler(ServiceError, _answer)
+    app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(Exception, _unexpected)
+
+
+def _http_error(error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    response = _answer(_translated(error))
+    if isinstance(error, MethodNotAllowed) and error.valid_methods:
+        response.headers["Allow"] = ", ".join(error.valid_methods)
+    return response
+
+
+def _unexpected(error: Exception) -> Response:
+    log.error("Unexpected error at %s %s", request.method, request.path, exc_info=error)
+    type_, message = MESSAGES[500]
+    return _answer(ServiceError(message, code=500, type=type_))
+
+
+def _translated(error: HTTPException) -> ServiceError:
+    """Our own words for one of Werkzeug's errors."""
+    code = error.code or 500
+    if isinstance(error, SecurityError):
+        return ServiceError(
+            "This service does not answer under this host name. Its operator can add the name "
+            "to CAPTIONIZE_TRUSTED_HOSTS.",
+            code=400,
+            type="UntrustedHost",
+        )
+    if isinstance(error, CSRFError):
+        return ServiceError(
+            "The page was open for too long, or cookies are off. Load it again and "
+            "choose the picture once more.",
+            code=400,
+            type="FormExpired",
+        )
+    if isinstance(error, RequestEntityTooLarge):
+        return too_large(current_app.extensions["settings"].max_upload_bytes)
+    if isinstance(error, TooManyRequests):
+        wait = seconds_to_wait()
+        return ServiceError(
+            f"Too many pictures in a short time. Wait {wait} s and try again.",
+            code=429,
+            type="TooManyRequests",
+            retry_after_s=wait,
+        )
+    type_, message = MESSAGES.get(
+        code, (error.name.replace(" ", ""), "The request could not be understood. Check its form.")
+    )
+    return ServiceError(message, code=code, type=type_)
+
+
+def _answer(error: Exception) -> Response:
+    assert isinstance(error, ServiceError)
+    if request.path.startswith("/api/"):
+        response = jsonify(error.to_json())
+    elif isinstance(request.routing_exception, SecurityError):
+        # Under a host name that is not trusted no address can be built, so no page either.
+        response = Response(error.message + "\n", mimetype="text/plain")
+    else:
+        template = "page.html" if request.path == "/" else "error.html"
+        response = Response(render_template(template, error=error))
+    response.status_code = error.code
+    if error.retry_after_s is not None:
+        response.headers["Retry-After"] = str(error.retry_after_s)
+    return response
