@@ -1,8 +1,8 @@
 # Captionize in one image: TorchServe, the page, or both (the default). `make image` builds it.
 #
 # DEVICE       cpu, or cuda for NVIDIA GPUs (the driver comes from the host)
-# TORCH_INDEX  a further package index for PyTorch; for a small cpu image the CPU wheel index given
-#              at pytorch.org/get-started
+# TORCH_INDEX  an additional package index for PyTorch; for a small cpu image, the index of CPU wheels
+#              given at pytorch.org/get-started
 ARG DEVICE=cpu
 
 FROM debian:bookworm-slim AS build
@@ -28,7 +28,7 @@ RUN apt-get update \
     && install --directory --owner=captionize --group=captionize --mode=0700 /run/captionize
 COPY --from=build /opt/venv /opt/venv
 WORKDIR /app
-COPY config.properties ./
+COPY captionize.py config.properties ./
 COPY webui ./webui
 COPY model_store ./model_store
 ENV PATH=/opt/venv/bin:$PATH \
@@ -37,7 +37,7 @@ ENV PATH=/opt/venv/bin:$PATH \
     CAPTIONIZE_RUN_DIR=/run/captionize
 USER 10001:10001
 EXPOSE 8000
-# Ready, not only alive: a READY worker stands behind the page.
+# Ready, not merely alive: the page has a READY worker behind it.
 HEALTHCHECK --interval=30s --timeout=10s --start-period=120s --retries=3 \
     CMD ["python", "-m", "webui.serve", "--check"]
 ENTRYPOINT ["tini", "--"]

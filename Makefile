@@ -1,18 +1,26 @@
-# The commands of Captionize; `make` alone lists them. Words for the command behind a target go into
-# ARGS (make train ARGS="--epochs 5"), another Python into PYTHON.
+# The commands of Captionize; `make` alone lists them. ARGS passes options to the command behind a target
+# (make train ARGS="--epochs 5"), and PYTHON names another Python.
 #
 # TORCH_INDEX: on Linux, PyPI's PyTorch brings several GB of CUDA libraries. Without a GPU, set this
 # to the CPU wheel index given at pytorch.org/get-started.
 
 VENV := .venv
 PY := $(VENV)/bin/python
-PYTHON ?= $(firstword $(foreach name,python3.11 python3,$(shell command -v $(name) 2>/dev/null)))
+# Whether a Python is one of those in pyproject.toml's requires-python, and whether it can make an
+# environment, too: Debian and Ubuntu keep that in a package of its own.
+SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
+USABLE := import ensurepip, venv; $(SUPPORTED)
+# The first that does; a name alone proves nothing, for pyenv has shims of versions that are off.
+PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3; do \
+	"$$name" -c '$(USABLE)' 2>/dev/null && echo "$$name" && break; done)
 TORCH_INDEX ?=
 DEVICE ?= cpu
 IMAGE ?= captionize:$(DEVICE)
 ARGS ?=
+# Two processes: tests/conftest.py says which tests go into which.
+TOGETHER := --numprocesses 2
 
-# The extras of pyproject.toml that an environment has beside what serving needs.
+# The extras of pyproject.toml that an environment has besides what serving needs.
 EXTRAS_serve :=
 EXTRAS_train := train
 EXTRAS_bench := train bench
@@ -20,15 +28,19 @@ EXTRAS_dev := train bench dev
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: serve test train evaluate export bench image lint format help
+.PHONY: serve test test-all train evaluate export bench image lint format help
 .PRECIOUS: $(VENV)/.installed-%
 
-serve: $(VENV)/.installed-serve ## Start TorchServe and the page, and say where it is
+serve: $(VENV)/.installed-serve ## Start TorchServe and the page, and print the address
 	@exec $(PY) -m webui.serve $(ARGS)
 
-test: $(VENV)/.installed-dev ## Run every test, in a real browser and a real TorchServe too
+test: $(VENV)/.installed-dev ## Run the tests, in a real browser and a real TorchServe too
 	@$(PY) -m tests.e2e.browser
-	@exec $(PY) -m pytest $(ARGS)
+	@exec $(PY) -m pytest $(TOGETHER) -m "not slow" $(ARGS)
+
+test-all: $(VENV)/.installed-dev ## Run every test, the slowest proofs too
+	@$(PY) -m tests.e2e.browser
+	@exec $(PY) -m pytest $(TOGETHER) $(ARGS)
 
 train: $(VENV)/.installed-train ## Train a captioner (ARGS="--help": the options)
 	@exec $(PY) -m training.train $(ARGS)
@@ -39,7 +51,7 @@ evaluate: $(VENV)/.installed-train ## Score a captioner (ARGS="--help": the opti
 export: $(VENV)/.installed-train ## Export a checkpoint to TorchScript (ARGS="--help": the options)
 	@exec $(PY) -m training.export $(ARGS)
 
-bench: $(VENV)/.installed-bench ## Measure serving, beside other servers (ARGS="--help": the options)
+bench: $(VENV)/.installed-bench ## Measure serving, compared with other servers (ARGS="--help": the options)
 	@exec $(PY) -m benchmarks.serving $(ARGS)
 
 image: ## Build the container image (DEVICE=cpu or cuda) with Docker, Podman or Buildah
@@ -57,36 +69,53 @@ lint: $(VENV)/.installed-dev ## Check style and types
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
 
-format: $(VENV)/.installed-dev ## Put the code into its format
+format: $(VENV)/.installed-dev ## Format the code and fix what a machine can fix
 	@$(PY) -m ruff check --fix .
 	@$(PY) -m ruff format .
 
 help: ## List these commands
-	@sed -n 's/^\([a-z]*\):.*## /\1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do \
+	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do \
 		printf '  make %-9s %s\n' "$$name" "$$text"; done
 
 # An interrupted installation can leave half a package that pip takes for a whole one, so an
-# environment that bears the mark of an unfinished one is made anew.
+# environment that bears the mark of an unfinished one is rebuilt.
 $(VENV)/.installed-%: pyproject.toml constraints.txt
-	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null || { \
-		found=$$("$(PYTHON)" --version 2>&1) || found="no Python"; \
-		echo "Captionize needs Python 3.11 and found $$found. Install it, or name it:" \
-		"make $* PYTHON=/path/to/python3.11" >&2; exit 1; }
-	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "Python's venv module is missing." \
-		"On Debian or Ubuntu: sudo apt install python3.11-venv" >&2; exit 1; }
-	@[ ! -e $(VENV)/.unfinished ] && $(PY) -c '' 2>/dev/null || rm -rf $(VENV)
+	@[ ! -e $(VENV)/.unfinished ] && $(PY) -c '$(SUPPORTED)' 2>/dev/null || rm -rf $(VENV)
+	@mkdir -p $(VENV) && touch $(VENV)/.unfinished
+	@[ -x $(PY) ] || python="$(PYTHON)" sh -c "$$NEW_VENV"
 	@echo "Installing what Captionize needs into $(VENV); the first time this takes some minutes."
 	@[ -n "$(TORCH_INDEX)" ] || command -v nvidia-smi >/dev/null || \
 		echo "No GPU here? TORCH_INDEX, explained at the top of the Makefile, saves several GB."
-	@mkdir -p $(VENV) && touch $(VENV)/.unfinished
-	@[ -x $(PY) ] || $(PYTHON) -m venv $(VENV)
 	@$(PY) -c "$$REQUIREMENTS" $(EXTRAS_$*) >$(VENV)/requirements-$*.txt
 	@$(PY) -m pip install --disable-pip-version-check -c constraints.txt \
 		$(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -r $(VENV)/requirements-$*.txt
+	@[ ! -e captionize.py ] || $(PY) -m pip install --disable-pip-version-check --quiet \
+		--no-deps --no-build-isolation --editable .
 	@rm $(VENV)/.unfinished
 	@touch $@
 
-# The packages run from here, so that only what they need is installed, not they themselves.
+# Where no Python was named and none will do, uv finds or fetches one that requires-python allows.
+define NEW_VENV
+if [ -n "$$python" ] && "$$python" -c '$(USABLE)' 2>/dev/null; then
+	exec "$$python" -m venv $(VENV)
+elif [ -z "$$python" ] && command -v uv >/dev/null; then
+	exec uv venv --seed --allow-existing $(VENV)
+fi
+python="$${python:-python3}"
+if "$$python" -c '$(SUPPORTED)' 2>/dev/null; then
+	"$$python" -c 'import sys; print("The venv module of Python {0}.{1} is missing. On Debian or" \
+		" Ubuntu: sudo apt install python{0}.{1}-venv".format(*sys.version_info))'
+else
+	found=$$("$$python" --version 2>&1) || found="no Python"
+	echo "Captionize needs Python 3.11, 3.12 or 3.13 and found $$found."
+	echo "Name one: make $(MAKECMDGOALS) PYTHON=/path/to/python3.12"
+	echo "Or install uv: where make finds no Python, it has uv fetch one."
+fi >&2
+exit 1
+endef
+export NEW_VENV
+
+# What the packages need. They themselves run from here, and the command captionize with them.
 define REQUIREMENTS
 import sys, tomllib
 project = tomllib.load(open("pyproject.toml", "rb"))["project"]

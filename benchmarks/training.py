@@ -37,7 +37,7 @@ from training.model.captioner import Captioner
 from training.model.encoders import EncoderError
 from training.trainer.checkpoint import build_captioner
 from training.trainer.config import PRESETS, TrainConfig
-from training.trainer.epochs import CrossEntropy, shift_right, train_one_epoch
+from training.trainer.epochs import CrossEntropy, cross_entropy_step, shift_right, train_one_epoch
 from training.trainer.features import feature_store
 from training.trainer.optimisation import autocast_for, build_optimisation
 
@@ -58,7 +58,7 @@ def plain_loop(config: TrainConfig, examples: Sequence[Example]) -> Callable[[],
     """An epoch over the pairs of ``examples``, written without any of the trainer's means."""
     captioner = build_captioner(config, len(vocabulary()), pretrained=False).train()
     encoder, decoder = captioner.encoder, captioner.decoder
-    _, pictures = get_loader(
+    pictures = CaptionDataset(
         examples, vocabulary(), image_size=captioner.image_size, max_tokens=config.max_tokens
     )
     pairs = [(index, caption) for index in range(len(pictures)) for caption in range(CAPTIONS)]
@@ -98,7 +98,7 @@ def _pairs(pictures: CaptionDataset, pairs: list[tuple[int, int]]) -> tuple[Tens
 def compute_features(
     captioner: Captioner, config: TrainConfig, examples: Sequence[Example], folder: Path
 ) -> FeatureStore:
-    """The features of all looks at ``examples``, as a run with ``config`` computes them."""
+    """The features of all views of ``examples``, as a run with ``config`` computes them."""
     return feature_store(
         captioner.encoder,
         config.encoder,
@@ -115,31 +115,28 @@ def cached_epoch(
 ) -> Callable[[], None]:
     """An epoch of cross-entropy over cached features, as a run with ``config`` trains it."""
     captioner.encoder.release(0)
-    loader, _ = get_loader(
+    dataset = CaptionDataset(
         examples,
         vocabulary(),
         features=store,
-        batch_size=config.batch_size,
-        shuffle=True,
         augmentation=Augmentation(config.flips, config.crop),
         max_tokens=config.max_tokens,
     )
+    loader = get_loader(dataset, batch_size=config.batch_size, shuffle=True)
     optimisation = build_optimisation(
         captioner,
         [(captioner.decoder.parameters(), config.lr)],
+        config,
+        CPU,
         steps=10_000 * len(loader),  # more than are ever taken
-        constant=config.schedule == "constant",
-        weight_decay=config.weight_decay,
-        clip=config.clip,
-        ema=config.ema,
-        precision=config.precision,
-        device=CPU,
     )
     objective = CrossEntropy(captioner, config.label_smoothing)
+    step = partial(
+        cross_entropy_step, captioner=captioner, objective=objective, optimisation=optimisation
+    )
 
     def epoch() -> None:
-        for _ in train_one_epoch(captioner, objective, loader, optimisation):
-            pass
+        train_one_epoch(captioner, loader, step)
 
     return epoch
 
@@ -213,7 +210,7 @@ def report(result: Result, config: TrainConfig) -> str:
             "",
             table(header, cells),
             "",
-            f"Features of {config.views} looks at a picture: {spread(result.features)} pictures/s.",
+            f"Features of {config.views} views of a picture: {spread(result.features)} pictures/s.",
             f"Target, the features' cost included: {TARGET} times the plain loop. "
             f"{'Met' if factor >= TARGET else 'Not met'}: {factor:.1f} times.",
         ]

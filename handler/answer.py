@@ -10,14 +10,14 @@ from handler.engines import Beams
 from handler.request import Job
 from handler.text import EOS, PAD, detokenise
 
-_DIGITS = 6  # enough for every reader, and a third of the bytes
+_DIGITS = 6  # enough for any use, in a third of the bytes
 
 
 def build_answers(
     jobs: Sequence[Job], beams: Beams, captioner: Captioner, model: dict[str, str]
 ) -> list[dict[str, Any]]:
-    """Build the answer to each job of a group out of the group's beams, row by row."""
-    # One crossing from tensors to Python for the whole group: they cost more than the work itself.
+    """Build the answer to each job of a group from the group's beams, row by row."""
+    # Tensors become Python lists once for the whole group: the conversion costs more than the rest.
     rows = zip(*(tensor.tolist() for tensor in beams), strict=True)
     return [_answer(job, row, captioner, model) for job, row in zip(jobs, rows, strict=True)]
 
@@ -25,10 +25,10 @@ def build_answers(
 def _answer(
     job: Job, row: tuple[list[Any], ...], captioner: Captioner, model: dict[str, str]
 ) -> dict[str, Any]:
-    """Build the answer to one job out of its row of every tensor of `Beams`.
+    """Build the answer to one job from its row of every tensor of `Beams`.
 
-    A captioner of very few words may have fewer sentences than beams: the places left over have a
-    log-probability of minus infinity, and are no captions.
+    A captioner that knows very few words may have fewer sentences than beams: the places left over
+    have a log-probability of minus infinity, and are not captions.
     """
     captions = [
         _caption(tokens, log_probs, attention, confidence, captioner)
@@ -77,7 +77,7 @@ def _probability(log_probability: float) -> float:
 
 
 def _attention(attention: list[list[float]], step: int, captioner: Captioner) -> dict[str, Any]:
-    """Return the grid that a word looked at, row by row; nothing where it was not asked for."""
+    """Return a word's attention over the grid, row by row; empty if it was not requested."""
     if not attention:
         return {}
     weights = [round(weight, _DIGITS) for weight in attention[step]]

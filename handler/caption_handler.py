@@ -6,6 +6,7 @@ import time
 from collections import defaultdict
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -28,16 +29,16 @@ logger = logging.getLogger(__name__)
 class CaptionHandler(BaseHandler):  # type: ignore[misc]  # ts has no types
     """Captions dynamic batches in which no request can fail another.
 
-    TorchServe wants exactly one class in this module, so all others live beside it. Whatever is
-    raised out of `handle` fails the whole batch, so nothing is.
+    TorchServe requires exactly one class in this module, so the others have files of their own. An
+    exception that leaves `handle` would fail the whole batch, so none does.
     """
 
     def initialize(self, context: Any) -> None:
         """Load the archive and warm the model up; the worker is READY once this returns.
 
         Raises:
-            RuntimeError: the GPU that TorchServe gave is not there.
-            ValueError: the settings are invalid, or the archive's files do not fit together.
+            RuntimeError: the GPU that TorchServe assigned does not exist.
+            ValueError: the settings are invalid, or the archive's files do not belong together.
         """
         folder = Path(context.system_properties["model_dir"])
         manifest = context.manifest["model"]
@@ -49,10 +50,11 @@ class CaptionHandler(BaseHandler):  # type: ignore[misc]  # ts has no types
             self.settings.engine,
             self.settings.threads,
         )
-        if self.captioner.engine.name == "onnxruntime":
-            # PyTorch only squeezes pictures then, each in a thread of the pool; more threads of its
-            # own would take the cores from one another and from the engine.
-            torch.set_num_threads(1)
+        # Beside ONNX Runtime, which has threads of its own, PyTorch only squeezes pictures, each in
+        # a thread of the pool: more would take the cores from one another and from the engine.
+        beside_onnx = self.captioner.engine.name == "onnxruntime"
+        threads = 1 if beside_onnx else self.settings.threads or torch.get_num_threads()
+        torch.set_num_threads(threads)
         self.name = {"name": context.model_name, "version": str(manifest["modelVersion"])}
         card = json.loads((folder / "model_card.json").read_text(encoding="utf-8"))
         self.description = {**card, **self._describe()}
@@ -60,10 +62,10 @@ class CaptionHandler(BaseHandler):  # type: ignore[misc]  # ts has no types
         self.captioner.warm_up(self.settings.warm_up, self.settings.options)
         self.initialized = True
         engine = self.captioner.engine.name
-        logger.info("%s is ready on %s, by %s", self.name, self.captioner.device, engine)
+        logger.info("%s is ready on %s, engine %s", self.name, self.captioner.device, engine)
 
     def handle(self, data: list[dict[str, Any]], context: Any) -> list[bytes]:
-        """Answer a batch: JSON in every slot, each with a status of its own."""
+        """Answer a batch: JSON in every slot, each with its own status."""
         started = time.perf_counter()
         headers = [_headers(context, index) for index in range(len(data))]
         outcomes = self.predict(list(self.pool.map(self.decode, data, headers)))
@@ -77,7 +79,7 @@ class CaptionHandler(BaseHandler):  # type: ignore[misc]  # ts has no types
     def decode(
         self, fields: Mapping[str, object], headers: Mapping[str, str]
     ) -> Job | dict[str, Any] | RequestError:
-        """Read one request: a job, or what answers it at once (the description, an error)."""
+        """Read one request: a job, or its immediate answer (the description, an error)."""
         if asks_for("describe", headers):
             return self.description
         try:
@@ -86,7 +88,7 @@ class CaptionHandler(BaseHandler):  # type: ignore[misc]  # ts has no types
             picture = decode(picture_bytes(fields), size, self.settings.limits)
         except RequestError as error:
             return error
-        except Exception:  # out of memory, say: this one request only
+        except Exception:  # such as out of memory: it fails this one request only
             logger.exception("Request %s could not be read", request_id(headers))
             return CaptioningFailed()
         return Job(picture, options, asks_for("explain", headers), request_id(headers))
@@ -94,7 +96,7 @@ class CaptionHandler(BaseHandler):  # type: ignore[misc]  # ts has no types
     def predict(
         self, items: list[Job | dict[str, Any] | RequestError]
     ) -> list[dict[str, Any] | RequestError]:
-        """Answer the jobs, those of equal options in one call; what is answered passes through."""
+        """Answer the jobs, those with equal options in one call; other answers pass through."""
         groups: dict[tuple[int, int, bool], list[Job]] = defaultdict(list)
         for item in items:
             if isinstance(item, Job):
@@ -108,7 +110,7 @@ class CaptionHandler(BaseHandler):  # type: ignore[misc]  # ts has no types
         try:
             if not isinstance(outcome, RequestError):
                 return _json(outcome)
-        except ValueError:  # NaN or infinity, which JSON has no word for
+        except ValueError:  # NaN or infinity, which JSON cannot represent
             logger.exception(
                 "Numbers that are not finite: request %s", request_id(_headers(context, index))
             )
@@ -117,7 +119,7 @@ class CaptionHandler(BaseHandler):  # type: ignore[misc]  # ts has no types
         return _json(outcome.to_json())
 
     def _caption(self, jobs: list[Job]) -> list[dict[str, Any] | RequestError]:
-        """Caption the pictures of one group; its failure is no other group's."""
+        """Caption the pictures of one group; if it fails, the other groups do not."""
         try:
             images = torch.stack([job.picture.pixels for job in jobs])  # (B, 3, S, S)
             beam_size, max_length, with_attention = jobs[0].group
@@ -130,7 +132,7 @@ class CaptionHandler(BaseHandler):  # type: ignore[misc]  # ts has no types
             return [CaptioningFailed() for _ in jobs]
 
     def _count(self, requests: int, context: Any) -> None:
-        """Count a batch and its requests, so that the mean size of batches can be told."""
+        """Count a batch and its requests, which together give the mean size of a batch."""
         dimensions = [
             Dimension("ModelName", self.name["name"]),
             Dimension("ModelVersion", self.name["version"]),
@@ -140,7 +142,7 @@ class CaptionHandler(BaseHandler):  # type: ignore[misc]  # ts has no types
             context.metrics.add_counter(metric, count, dimensions=dimensions)
 
     def _describe(self) -> dict[str, Any]:
-        """What `GET /models/captioner?customized=true` tells beside the model card."""
+        """What `GET /models/captioner?customized=true` adds to the model card."""
         captioner, options, limits = self.captioner, self.settings.options, self.settings.limits
         return {
             "image_size": captioner.image_size,
@@ -150,7 +152,7 @@ class CaptionHandler(BaseHandler):  # type: ignore[misc]  # ts has no types
             "engine": captioner.engine.name,
             "precision": captioner.engine.precision,
             "formats": list(ACCEPTED),
-            "limits": {"max_bytes": limits.max_bytes, "max_pixels": limits.max_pixels},
+            "limits": asdict(limits),
             "options": {
                 "beam_size": {"default": options.beam_size, "min": 1, "max": MAX_BEAM_SIZE},
                 "num_captions": {"default": options.num_captions, "min": 1, "max": MAX_BEAM_SIZE},
@@ -162,12 +164,12 @@ class CaptionHandler(BaseHandler):  # type: ignore[misc]  # ts has no types
 def _headers(context: Any, index: int) -> dict[str, str]:
     """Return the headers of one request by lower-case name.
 
-    TorchServe mixes in what it knows of each form field, as dictionaries: those are no headers.
+    TorchServe adds what it knows about each form field, as dictionaries: those are not headers.
     """
     headers = context.get_all_request_header(index)
     return {name.lower(): value for name, value in headers.items() if isinstance(value, str)}
 
 
 def _json(body: Any) -> bytes:
-    """Write compact JSON; TorchServe would indent it, one line for each number of a grid."""
+    """Write compact JSON; TorchServe would indent it, with a line for each number of a grid."""
     return json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()

@@ -1,4 +1,4 @@
-"""The exported captioner, loaded: what is known of it, and the engine that runs it."""
+"""The exported captioner, loaded: its properties, and the engine that runs it."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -27,14 +27,12 @@ class Captioner:
 
         Args:
             engine: one of `ENGINES`.
-            threads: that compute on the CPU; 0 leaves PyTorch's choice, the number of cores.
+            threads: of an engine that is not PyTorch's own; 0: as many as PyTorch uses.
 
         Raises:
             ValueError: the vocabulary is invalid or not the module's, or there is no such engine
                 for this module on this device.
         """
-        if threads:
-            torch.set_num_threads(threads)
         exported = read_module(module, device)
         script = exported.script
         self.device = device
@@ -47,14 +45,14 @@ class Captioner:
                 f"{vocabulary.name} has {len(self.vocabulary)} tokens, but {module.name} has "
                 f"{script.vocab_size}: they belong to different models"
             )
-        self.engine = load_engine(exported, engine, device)
+        self.engine = load_engine(exported, engine, device, threads)
 
     def __call__(self, images: torch.Tensor, search: Search) -> Beams:
         """Caption pictures, (B, 3, S, S) uint8 RGB, in one beam search."""
         return self.engine(images, search)
 
     def warm_up(self, batch_sizes: Iterable[int], options: Options) -> None:
-        """Run each batch size twice: TorchScript watches a first call, and optimises a second."""
+        """Run each batch size twice: TorchScript profiles one call and optimises the next."""
         beam_size, num_captions, max_length = (
             options.beam_size,
             options.num_captions,
@@ -67,17 +65,17 @@ class Captioner:
 
 
 def choose_device(gpu_id: int | None) -> torch.device:
-    """Return the device that TorchServe gave to this worker: a GPU's number, or None for the CPU.
+    """Return the device that TorchServe assigned: a GPU's number, or None for the CPU.
 
     Raises:
-        RuntimeError: the GPU is not there. Captions from the CPU would hide the mistake.
+        RuntimeError: the GPU does not exist. Falling back to the CPU would hide the mistake.
     """
     if gpu_id is None:
         return torch.device("cpu")
     seen = torch.cuda.device_count()
     if gpu_id >= seen:
         raise RuntimeError(
-            f"TorchServe gave GPU {gpu_id} to this worker, but PyTorch sees {seen} GPUs. Install "
+            f"TorchServe assigned GPU {gpu_id} to this worker, but PyTorch sees {seen}. Install "
             "the driver and PyTorch for CUDA, or set number_of_gpu=0 to serve from the CPU."
         )
     return torch.device("cuda", gpu_id)

@@ -12,9 +12,9 @@ import torch
 logger = logging.getLogger(__name__)
 
 ENGINES = ("auto", "torchscript", "onnxruntime")
-# What `captioner.pt` carries beside the TorchScript module (training.graph makes both).
+# What `captioner.pt` carries beside the TorchScript module (training.export makes both).
 GRAPH = "captioner.onnx"  # the same captioner as an ONNX graph without weights
-WEIGHTS = "weights.json"  # the names of the weights that the graph wants, `.T`: transposed
+WEIGHTS = "weights.json"  # the names of the weights that the graph needs, `.T`: transposed
 
 
 class Beams(NamedTuple):
@@ -22,12 +22,12 @@ class Beams(NamedTuple):
 
     tokens: torch.Tensor  # (B, N, T) int64, <EOS> included, padded with <PAD>
     log_probs: torch.Tensor  # (B, N, T) float32, of each token, natural logarithm
-    attention: torch.Tensor  # (B, N, T, G) float32, or (B, N, 0, G) where it was not asked for
+    attention: torch.Tensor  # (B, N, T, G) float32, or (B, N, 0, G) if not requested
     confidence: torch.Tensor  # (B, N) float32, 0 to 1; the model card says what it means
 
 
 class Search(NamedTuple):
-    """What a beam search is asked for."""
+    """The parameters of a beam search."""
 
     beam_size: int
     max_length: int  # words
@@ -39,7 +39,7 @@ class Search(NamedTuple):
 class Exported:
     """What `captioner.pt` holds."""
 
-    script: Any  # torch.jit.ScriptModule, with the attributes of training.captioner.Captioner
+    script: Any  # torch.jit.ScriptModule, with the attributes of training.model.captioner
     graph: bytes  # empty where there is none
     weights: list[str]  # names that the graph gives to the module's weights
 
@@ -63,7 +63,7 @@ class TorchScriptEngine:
         on_gpu = device.type == "cuda"
         self.precision = "float16" if on_gpu else "float32"
         self._device = device
-        # Weights are stored in half precision, in which CPUs are slow at computing.
+        # Weights are stored in half precision, in which CPUs compute slowly.
         script = exported.script.half() if on_gpu else exported.script.float()
         self._module = torch.jit.freeze(script)
 
@@ -83,16 +83,16 @@ class OnnxEngine:
     name = "onnxruntime"
     precision = "float32"
 
-    def __init__(self, exported: Exported) -> None:
+    def __init__(self, exported: Exported, threads: int = 0) -> None:
         import onnxruntime
 
         values = exported.script.state_dict()
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = torch.get_num_threads()
+        options.intra_op_num_threads = threads or torch.get_num_threads()
         # Between two batches the cores belong to decoding and to the other processes.
         options.add_session_config_entry("session.force_spinning_stop", "1")
-        options.log_severity_level = 3  # errors: the warnings are about its own optimisations
-        # The session reads these where they are, so they live as long as it does.
+        options.log_severity_level = 3  # errors alone: its warnings are about its own optimisations
+        # The session reads these in place, so they must live as long as it does.
         self._weights = [
             onnxruntime.OrtValue.ortvalue_from_numpy(_weight(values, name).numpy())
             for name in exported.weights
@@ -134,8 +134,11 @@ def read_module(path: Path, device: torch.device) -> Exported:
     return Exported(script, beside[GRAPH], json.loads(beside[WEIGHTS] or "[]"))
 
 
-def load_engine(exported: Exported, name: str, device: torch.device) -> Engine:
+def load_engine(exported: Exported, name: str, device: torch.device, threads: int = 0) -> Engine:
     """Load the engine of this name; `auto` takes the fastest that there is.
+
+    Args:
+        threads: of ONNX Runtime; 0: as many as PyTorch uses. TorchScript runs in PyTorch's own.
 
     Raises:
         ValueError: it cannot run this module on this device; the message says why.
@@ -144,20 +147,20 @@ def load_engine(exported: Exported, name: str, device: torch.device) -> Engine:
         return TorchScriptEngine(exported, device)
     reason = _why_not_onnx(exported, device)
     if not reason:
-        return OnnxEngine(exported)
+        return OnnxEngine(exported, threads)
     if name == "onnxruntime":
         raise ValueError(f"engine is 'onnxruntime', but {reason}")
     if device.type == "cpu":
-        logger.warning("The engine is TorchScript, a slower one on a CPU: %s", reason)
+        logger.warning("The engine is TorchScript, which is slower on a CPU: %s", reason)
     return TorchScriptEngine(exported, device)
 
 
 def _why_not_onnx(exported: Exported, device: torch.device) -> str:
-    """Say what stands against ONNX Runtime; nothing if nothing does."""
+    """Return why ONNX Runtime cannot be used; empty if it can."""
     if device.type != "cpu":
-        return f"it runs on the CPU alone, and the device is {device}"
+        return f"it runs only on a CPU, and the device is {device}"
     if not exported.graph:
-        return "the archive holds no ONNX graph; pack it anew with training.archive --repack"
+        return "the archive contains no ONNX graph; pack it again with training.archive --repack"
     if find_spec("onnxruntime") is None:
         return "the package onnxruntime is not installed"
     return ""

@@ -13,17 +13,19 @@ class ErrorBody(TypedDict):
 
 
 class RequestError(Exception):
-    """One request failed; the others of its batch are not concerned.
+    """One request failed; the others of its batch are not affected.
 
     RequestError
-    |-- InvalidOption          400  an option that is no number, out of range or contradictory
-    |-- CaptioningFailed       500  the model failed; the reason is in the log only
+    |-- InvalidOption          400  an option that is not a number, out of range or contradictory
+    |-- CaptioningFailed       500  the model failed; only the log has the reason
     `-- PictureError
         |-- MissingImage       400  no picture, or an empty one
         |-- ImageTooLarge      413  more bytes than the limit
         |-- UnsupportedImage   415  not a picture, or of a format not listed
-        |-- TooManyPixels      422  more pixels than the limit
-        `-- CorruptImage       422  truncated or damaged
+        |-- TooManyPixels      422  more pixels than the limit, or a longer side
+        |-- TooComplex         422  made of more pieces than can be decoded in time
+        |-- CorruptImage       422  truncated or damaged
+        `-- DecodingStopped    503  took more time or memory than a picture of its size may
     """
 
     code: ClassVar[HTTPStatus]
@@ -55,7 +57,7 @@ class InvalidOption(RequestError):
 
 
 class CaptioningFailed(RequestError):
-    """The model failed on a readable picture. Its message never tells more than this."""
+    """The model failed on a readable picture. The message never reveals more than that."""
 
     code = HTTPStatus.INTERNAL_SERVER_ERROR
 
@@ -91,8 +93,18 @@ class UnsupportedImage(PictureError):
 
 
 class TooManyPixels(PictureError):
-    """The picture has more pixels than the limit."""
+    """The picture has more pixels than the limit, or is longer or wider than it."""
+
+
+class TooComplex(PictureError):
+    """The file has more segments, scans, chunks or strips than an honest one."""
 
 
 class CorruptImage(PictureError):
     """The picture begins as one of an accepted format, but is truncated or damaged."""
+
+
+class DecodingStopped(PictureError):
+    """The picture took more time or memory than one of its size may, and was given up."""
+
+    code = HTTPStatus.SERVICE_UNAVAILABLE

@@ -1,4 +1,4 @@
-"""What one request may choose: the beam, the number of captions and their length."""
+"""What a request can choose: the beam, the number of captions and their length."""
 
 import re
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ class Options:
     """The options of a search.
 
     Raises:
-        InvalidOption: a value is out of range, or more captions than beams are asked for.
+        InvalidOption: a value is out of range, or more captions than beams are requested.
     """
 
     beam_size: int = 3  # hypotheses kept at every step, 1 to 8
@@ -39,13 +39,13 @@ def read_options(
 ) -> Options:
     """Read the options of one request: form fields, else headers, else the defaults.
 
-    A default gives way to what is asked for: `num_captions` alone widens the beam where it must,
-    and `beam_size` alone reduces the number of captions.
+    A default gives way to what is requested: `num_captions` alone widens the beam if it must, and
+    `beam_size` alone reduces the number of captions.
 
     Args:
         fields: the form's fields by name, `beam_size` and so on; text or bytes.
         headers: the request's headers by lower-case name, `x-beam-size` and so on.
-        defaults: what holds where nothing is asked for.
+        defaults: for the options that the request leaves out.
 
     Raises:
         InvalidOption: an option is not a whole number, is out of range or contradicts another one.

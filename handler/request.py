@@ -1,4 +1,4 @@
-"""One slot of TorchServe's batch, read: the picture's bytes and what is asked about it."""
+"""One slot of TorchServe's batch: the picture's bytes and what the request asks for."""
 
 import re
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ NO_ID = "-"
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A readable picture that waits for its captions."""
+    """A decoded picture that waits for its captions."""
 
     picture: Picture
     options: Options
@@ -22,7 +22,7 @@ class Job:
 
     @property
     def group(self) -> tuple[int, int, bool]:
-        """What the jobs of one call of the captioner have in common."""
+        """What jobs must have in common to share one call of the captioner."""
         return self.options.beam_size, self.options.max_length, self.with_attention
 
 
@@ -41,19 +41,20 @@ def picture_bytes(fields: Mapping[str, object]) -> bytes | bytearray:
         )
     if isinstance(value, bytes | bytearray):
         return value
-    # TorchServe may have decoded a body called text or JSON: no picture, but worth a proper error.
+    # TorchServe may have decoded a body labelled text or JSON: not a picture, but it deserves a
+    # proper error.
     return str(value).encode("utf-8")
 
 
 def request_id(headers: Mapping[str, str]) -> str:
-    """Return the id that a client gave in `X-Request-ID`, if it is fit for a line of the log."""
+    """Return the id that a client sent as `X-Request-ID`, if it is safe to log."""
     given = headers.get("x-request-id", "")
     return given if re.fullmatch(r"[A-Za-z0-9._-]{1,64}", given) else NO_ID
 
 
 def asks_for(what: str, headers: Mapping[str, str]) -> bool:
-    """Tell whether TorchServe marked the request: 'explain' or 'describe'.
+    """Return whether TorchServe marked the request as 'explain' or 'describe'.
 
-    Each request is asked by itself: `BaseHandler` looks at the first one of a batch only.
+    Every request is checked: `BaseHandler` looks only at the first one of a batch.
     """
     return headers.get(what) == "True"

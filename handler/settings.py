@@ -13,12 +13,12 @@ from handler.options import Options
 class Settings:
     """What a deployment may change about the captioner."""
 
-    options: Options = field(default_factory=Options)  # where a request says nothing
+    options: Options = field(default_factory=Options)  # for what a request leaves out
     limits: Limits = DEFAULT_LIMITS
     warm_up: tuple[int, ...] = (1, 2, 8)  # batch sizes tried before the worker is READY
     engine: str = "auto"  # what runs the captioner: one of ENGINES
-    threads: int = 0  # that compute on the CPU; 0 leaves PyTorch's choice, the number of cores
-    decode_threads: int = 2  # pictures of one batch that are decoded at a time
+    threads: int = 0  # for computing on the CPU; 0 keeps PyTorch's choice, the number of cores
+    decode_threads: int = 2  # pictures of one batch that are decoded at the same time
 
     def __post_init__(self) -> None:
         if not all(type(size) is int and size >= 1 for size in self.warm_up):
@@ -32,7 +32,7 @@ class Settings:
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any] | None) -> "Settings":
-        """Read the settings out of the whole of model-config.yaml, as TorchServe hands it over.
+        """Read the settings from the whole of model-config.yaml, as TorchServe passes it on.
 
         Raises:
             ValueError: a key is unknown, or a value is of another type or out of range.
@@ -54,11 +54,11 @@ class Settings:
             **_take(cls, section),
         )
         if section:
-            raise ValueError(f"model-config.yaml: captioner.{min(section)} is no setting")
+            raise ValueError(f"model-config.yaml: captioner.{min(section)} is not a setting")
         return settings
 
 
 def _take(kind: type, section: dict[str, int]) -> dict[str, int]:
-    """Remove from the section, and return, what is a field of the dataclass."""
+    """Remove the fields of the dataclass from the section, and return them."""
     names = [one.name for one in fields(kind) if one.name in section]
     return {name: section.pop(name) for name in names}

@@ -1,4 +1,4 @@
-"""The words of captions: the vocabulary file, and tokens joined to a readable sentence."""
+"""The words of captions: the vocabulary file, and tokens joined into a readable sentence."""
 
 import json
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from pathlib import Path
 PAD, SOS, EOS, UNK = range(4)
 SPECIALS = ("<PAD>", "<SOS>", "<EOS>", "<UNK>")
 
-# How nltk.word_tokenize, whose work is undone here, cuts English words and punctuation.
+# How nltk.word_tokenize, which is undone here, splits English words and punctuation.
 _JOINS_LEFT = frozenset(
     ["n't", "'s", "'m", "'d", "'re", "'ve", "'ll"]
     + [",", ".", ";", ":", "!", "?", "%", "...", ")", "]", "}"]
@@ -42,14 +42,14 @@ def read_vocabulary(path: str | Path) -> list[str]:
 
 
 def detokenise(words: Sequence[str]) -> str:
-    """Join tokens to a sentence: `["it", "is", "n't", "red", "."]` gives `"it isn't red."`.
+    """Join tokens into a sentence: `["it", "is", "n't", "red", "."]` gives `"it isn't red."`.
 
-    The inverse of `nltk.word_tokenize` as far as there is one: it cuts a written `cannot` and
-    `can not` alike, and an apostrophe after an s is taken for a possessive.
+    The inverse of `nltk.word_tokenize` as far as there is one: that splits `cannot` and `can not`
+    alike, and an apostrophe after an s is taken for a possessive.
     """
     sentence = ""
     previous = ""
-    glue = True  # nothing stands between the start, or an opening mark, and the next token
+    glue = True  # no space follows the start of the sentence or an opening mark
     opened: set[str] = set()
     for word in words:
         opens, closes = _quotes(word, previous, opened)
@@ -61,7 +61,7 @@ def detokenise(words: Sequence[str]) -> str:
 
 
 def _quotes(word: str, previous: str, opened: set[str]) -> tuple[bool, bool]:
-    """Tell whether a token opens, or closes, a quotation; straight marks do both by turns."""
+    """Return whether a token opens, or closes, a quotation; straight marks alternate."""
     if word not in ('"', "'"):
         return word == "``", word == "''"
     closes = word in opened or (word == "'" and previous.endswith("s"))

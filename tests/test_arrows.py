@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import sys
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -32,9 +33,9 @@ for _before, _room in (("model", "metrics"), ("metrics", "trainer"), ("trainer",
     ROOMS[f"training.{_room}"] = {*ROOMS[f"training.{_before}"], f"training.{_before}"}
     ROOMS[f"training.{_room}"].add("training.data")
 FOREIGN = {  # package -> what nothing in it may import
-    "handler": {"training", "webui", "flask", "torchvision"},
-    "training": {"webui", "flask"},
-    "webui": {"handler", "training", "torch", "torchvision", "ts"},
+    "handler": {"captionize", "training", "webui", "flask", "torchvision"},
+    "training": {"captionize", "webui", "flask"},
+    "webui": {"captionize", "handler", "training", "torch", "torchvision", "ts"},
 }
 
 
@@ -97,6 +98,11 @@ def test_the_only_client_of_torchserve_knows_no_flask() -> None:
     for path in sorted((ROOT / "webui" / "torchserve").glob("*.py")):
         wrong = [name for name in imports(path) if name.split(".")[0] in ("flask", "flask_limiter")]
         assert not wrong, f"{path.name} imports {wrong}"
+
+
+def test_the_command_imports_the_standard_library_alone() -> None:
+    names = {name.split(".")[0] for name in imports(ROOT / "captionize.py")}
+    assert names <= sys.stdlib_module_names
 
 
 def test_this_test_would_notice(tmp_path: Path) -> None:

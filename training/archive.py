@@ -7,21 +7,17 @@ scores.json of ``training.evaluate`` where there is one.
 from __future__ import annotations
 
 import argparse
-import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from training.common.progress import set_up_logging
-from training.packaging.archives import DEFAULT_DATA_NAME, ArchiveError, archive_run, repack
-from training.packaging.exporting import ExportError
-from training.trainer.checkpoint import CheckpointError
-
-logger = logging.getLogger(__name__)
+from training.common.cli import SHIPPED, run_command
+from training.packaging.archives import archive_run, repack
+from training.packaging.label import add_label_arguments, check_no_label, read_label
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit status."""
+def build_parser() -> argparse.ArgumentParser:
+    """The command line of ``training.archive``."""
     parser = argparse.ArgumentParser(prog="python -m training.archive", description=__doc__)
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--run", type=Path, help="folder of the exported run")
@@ -31,24 +27,26 @@ def main(argv: Sequence[str] | None = None) -> int:
         metavar="MAR",
         help="archive to export and pack again with the code as it is now",
     )
-    parser.add_argument("--output", type=Path, default=Path("model_store/captioner.mar"))
-    parser.add_argument("--version", default="1.0", help="of a run's model (default: 1.0)")
     parser.add_argument(
-        "--data-name", default=DEFAULT_DATA_NAME, help="what the data is, for the model card"
+        "--output", type=Path, help=f"default: {SHIPPED}, or the archive that is packed again"
     )
-    arguments = parser.parse_args(argv)
-    set_up_logging()
-    output: Path = arguments.output
-    try:
-        if arguments.repack:
-            repack(arguments.repack, output)
-        else:
-            version, data_name = arguments.version, arguments.data_name
-            archive_run(arguments.run, output, version=version, data_name=data_name)
-    except (ArchiveError, CheckpointError, ExportError) as error:
-        logger.error("error: %s", error)
-        return 1
-    logger.info("Wrote %s (%.1f MB).", output, output.stat().st_size / 1e6)
+    add_label_arguments(parser)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
+    """Run the command line; returns the exit status."""
+    return run_command(build_parser(), run, argv, prog)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Pack what the options name; returns the exit status."""
+    if arguments.repack:
+        check_no_label(arguments, "with --repack: the model keeps its own")
+        repack(arguments.repack, arguments.output or arguments.repack)
+    else:
+        output = arguments.output or SHIPPED
+        archive_run(arguments.run, output, read_label(arguments, output))
     return 0
 
 

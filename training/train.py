@@ -9,22 +9,23 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-
-from training import archive, calibrate, evaluate, export
 from training.common import parallel
-from training.common.cli import DeviceError, add_data_arguments, choose_device, whole_number
-from training.common.memory import keep_memory
-from training.common.progress import set_up_logging
-from training.data.splits import DataError, read_splits
-from training.model.encoders import EncoderError
-from training.packaging.archives import DEFAULT_DATA_NAME
-from training.trainer.checkpoint import CheckpointError
-from training.trainer.config import TrainConfig, add_config_arguments, config_from_arguments
-from training.trainer.folder import BEST
-from training.trainer.optimisation import TrainingError
-from training.trainer.start import Start, read_start
-from training.trainer.trainer import Position, Trainer
+from training.common.cli import (
+    add_compute_arguments,
+    add_data_arguments,
+    check_no_effect,
+    choose_device,
+    run_command,
+    whole_number,
+)
+from training.data.splits import read_splits
+from training.packaging.archives import package_run
+from training.packaging.label import add_label_arguments, check_no_label, read_label
+from training.trainer.config import add_config_arguments, config_from_arguments
+from training.trainer.folder import BEST, Position
+from training.trainer.phases import plan
+from training.trainer.start import read_start
+from training.trainer.trainer import Trainer
 
 logger = logging.getLogger(__name__)
 
@@ -35,18 +36,17 @@ def build_parser() -> argparse.ArgumentParser:
     add_data_arguments(parser)
     parser.add_argument("--output", type=Path, default=Path("runs/captioner"), help="run's folder")
     parser.add_argument(
-        "--cache", type=Path, default=Path("data/features"), help="folder of cached features"
+        "--cache", type=Path, help="folder of cached features (default: data/features)"
     )
     parser.add_argument(
         "--archive",
         type=Path,
-        help="when done, export, score on the dev split and pack into this .mar for TorchServe",
+        metavar="MAR",
+        help="when done, calibrate, export, score on the dev split and pack into this archive for "
+        "TorchServe",
     )
-    parser.add_argument(
-        "--data-name", default=DEFAULT_DATA_NAME, help="what the data is, for the model card"
-    )
-    parser.add_argument("--device", help="cpu, cuda or cuda:N (default: a GPU where there is one)")
-    parser.add_argument("--threads", type=int, help="CPU threads (default: all cores)")
+    add_label_arguments(parser)
+    add_compute_arguments(parser, device=None)
     parser.add_argument(
         "--init",
         type=Path,
@@ -61,64 +61,59 @@ def build_parser() -> argparse.ArgumentParser:
         "up to 8 beside a GPU)",
     )
     parser.add_argument(
-        "--resume", action="store_true", help="go on with the run in --output, if there is one"
+        "--resume", action="store_true", help="continue the run in --output, if there is one"
     )
     add_config_arguments(parser)
     return parser
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
     """Run the command line; returns the exit status."""
-    parser = build_parser()
-    arguments = parser.parse_args(argv)
-    set_up_logging()
-    keep_memory()
-    if arguments.threads:
-        torch.set_num_threads(arguments.threads)
-    try:
-        start = read_start(arguments.init) if arguments.init else None
-        config = config_from_arguments(arguments, start.architecture if start else None)
-    except CheckpointError as error:
-        logger.error("error: %s", error)
-        return 1
-    except ValueError as error:
-        parser.error(str(error))
-    try:
-        with parallel.process_group(choose_device(arguments.device)) as device:
-            main_process = parallel.is_main()
-            position = train(arguments, config, start, device)
-    except (DataError, DeviceError, EncoderError, CheckpointError, TrainingError) as error:
-        logger.error("error: %s", error)
-        return 1
-    if not main_process:
-        return 0
-    tell(position, arguments.output)
-    return package(arguments) if arguments.archive else 0
+    return run_command(build_parser(), run, argv, prog)
 
 
-def train(
-    arguments: argparse.Namespace, config: TrainConfig, start: Start | None, device: torch.device
-) -> Position:
-    """Train as ``config`` says; returns where the run ended."""
-    if not parallel.is_main():  # one process tells enough
-        logging.getLogger().setLevel(logging.WARNING)
-    splits = read_splits(arguments.data, images=arguments.images, strict=arguments.strict)
-    workers = 0 if device.type == "cpu" else min(8, os.cpu_count() or 1)
-    trainer = Trainer(
-        config,
-        splits,
-        arguments.output,
-        arguments.cache,
-        device=device,
-        start=start,
-        workers=workers if arguments.workers is None else arguments.workers,
-        strict=arguments.strict,
-    )
-    return trainer.fit(resume=arguments.resume)
+def run(arguments: argparse.Namespace) -> int:
+    """Train, and pack what was trained if asked to; returns the exit status."""
+    # All that can be wrong with the options is found before the work begins.
+    if arguments.archive:
+        label = read_label(arguments, arguments.archive)
+    else:
+        check_no_label(arguments, "without --archive")
+    start = read_start(arguments.init) if arguments.init else None
+    config = config_from_arguments(arguments, start.architecture if start else None)
+    encoder_trained = [phase.encoder_stages > 0 for phase in plan(config)]
+    if not any(encoder_trained):
+        check_no_effect(arguments, ["workers"], "while the encoder is not trained")
+    if all(encoder_trained):
+        check_no_effect(arguments, ["cache"], "while the encoder is trained in every epoch")
+
+    with parallel.process_group(choose_device(arguments.device)) as device:
+        main_process = parallel.is_main()
+        if not main_process:  # one process reports for all
+            logging.getLogger().setLevel(logging.WARNING)
+        strict, output = arguments.strict, arguments.output
+        splits = read_splits(arguments.data, images=arguments.images, strict=strict)
+        workers = 0 if device.type == "cpu" else min(8, os.cpu_count() or 1)
+        trainer = Trainer(
+            config,
+            splits,
+            output,
+            arguments.cache or Path("data/features"),
+            device=device,
+            start=start,
+            workers=workers if arguments.workers is None else arguments.workers,
+            strict=strict,
+        )
+        position = trainer.fit(resume=arguments.resume)
+    if main_process:
+        report(position, output)
+        if arguments.archive:
+            package_run(output, splits, arguments.archive, label, device=device, strict=strict)
+    return 0
 
 
-def tell(position: Position, output: Path) -> None:
-    """Say how good the run's captioner is and, if it had a start, what training made of it."""
+def report(position: Position, output: Path) -> None:
+    """Log how good the run's captioner is and, if it had a start, what training made of it."""
     logger.info(
         "Best dev CIDEr %.4f after %d epochs (%.0f s): %s",
         position.best,
@@ -132,23 +127,6 @@ def tell(position: Position, output: Path) -> None:
             position.before,
             position.best,
         )
-
-
-def package(arguments: argparse.Namespace) -> int:
-    """Calibrate, export, score and archive the run that has ended; returns the exit status."""
-    run = arguments.output
-    data = ["--data", str(arguments.data)]
-    if arguments.images:
-        data += ["--images", str(arguments.images)]
-    device = ["--device", arguments.device] if arguments.device else []
-    model = ["--model", str(run / "captioner.pt"), "--output", str(run / "scores.json")]
-    name = ["--data-name", arguments.data_name, "--output", str(arguments.archive)]
-    return (
-        calibrate.main([*data, *device, "--checkpoint", str(run / "best.pt")])
-        or export.main(["--checkpoint", str(run / "best.pt")])
-        or evaluate.main([*data, *model])
-        or archive.main(["--run", str(run), *name])
-    )
 
 
 if __name__ == "__main__":

@@ -1,33 +1,51 @@
-"""The web front of Captionize: a page and an API over TorchServe.
+"""The web front of Captionize: pages and an API over TorchServe.
 
-One blueprint a file. `torchserve` alone talks to TorchServe.
+`create_app` is the list of what it is made of. What several parts share is made there and kept by
+its class: `service(TorchServe)` in `webui.web.extensions` gives it to whoever needs it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from webui.administrator import auth
+from webui.administrator.audit import Audit
 from webui.captions import api as captions_api
-from webui.captions import health
+from webui.captions import captioning, health
 from webui.captions import page as captions_page
+from webui.captions.canary import Canary
 from webui.docs import page as docs_page
 from webui.operations import page as operations_page
+from webui.operations.watch import Watch
 from webui.telemetry import logs, metrics, requestid
 from webui.torchserve.client import TorchServe
+from webui.torchserve.management import Known, Management
 from webui.versions import api as versions_api
 from webui.versions import page as versions_page
+from webui.versions.archives import Store
+from webui.versions.catalogue import Catalogue
+from webui.versions.deployment import Deployment
+from webui.versions.jobs import Jobs
+from webui.versions.workers import Workers
 from webui.web import compression, errors, security
-from webui.web.extensions import csrf, limiter
+from webui.web.extensions import csrf, limiter, provide
 from webui.web.settings import LOOPBACK, PREFIX, Settings
+from webui.web.state import State
 
 # What a form may hold beside its picture. Werkzeug also holds each chunk of a file, 64 KiB and a
 # few bytes that could be a boundary, against it: with 64 KiB some pictures would be refused.
 FORM_BYTES = 128 * 1024
+STATE_FILE = "versions.json"  # beside the audit log
+
+# Each adds what it does for every request. Requests are counted before anything refuses them.
+HOOKS = (errors, requestid, metrics, logs, security, compression, limiter, csrf)
+PAGES = (captions_page, versions_page, auth, operations_page, docs_page)
+PROGRAMS = (captions_api, versions_api, health, metrics)  # what programs ask
 
 
 def create_app(config: Mapping[str, Any] | None = None) -> Flask:
@@ -39,6 +57,17 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     app.config.from_prefixed_env(PREFIX)
     app.config.from_mapping(config or {})
     settings = Settings.from_config(app.config)
+    _configure(app, settings)
+    _provide_services(app, settings)
+    for part in (*HOOKS, auth, captioning, captions_page):
+        part.init_app(app)
+    for part in (*PAGES, *PROGRAMS):
+        app.register_blueprint(part.bp)
+    return app
+
+
+def _configure(app: Flask, settings: Settings) -> None:
+    """Set Flask's own configuration."""
     app.config.update(
         SECRET_KEY=settings.secret_key,
         # Health checks ask on the machine itself, whatever names the page has outside.
@@ -47,27 +76,33 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
         MAX_FORM_MEMORY_SIZE=FORM_BYTES,
         MAX_FORM_PARTS=20,
     )
-    if settings.proxies:
-        count = settings.proxies
+    app.json.sort_keys = False  # type: ignore[attr-defined]  # members in the order of their making
+    if count := settings.proxies:
         app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
             app.wsgi_app, x_for=count, x_proto=count, x_host=count
         )
-    app.extensions["settings"] = settings
-    app.extensions["torchserve"] = TorchServe(settings, headers=requestid.headers, note=logs.note)
-    app.extensions["torchserve_view"] = operations_page.TorchServeView()
 
-    app.json.sort_keys = False  # type: ignore[attr-defined]  # answers keep TorchServe's order
-    errors.init_app(app)
-    requestid.init_app(app)
-    metrics.init_app(app)  # before what refuses, so that refused requests are counted too
-    logs.init_app(app)
-    security.init_app(app)
-    compression.init_app(app)
-    limiter.init_app(app)
-    csrf.init_app(app)
-    captions_page.init_app(app)
-    versions_page.init_app(app)
-    pages = (captions_page, versions_page, auth, operations_page, docs_page)
-    for module in (*pages, captions_api, versions_api, health, metrics):
-        app.register_blueprint(module.bp)
-    return app
+
+def _provide_services(app: Flask, settings: Settings) -> None:
+    """Make what the parts share."""
+    audit_log = Path(settings.audit_log) if settings.audit_log else None
+    state = State(audit_log.with_name(STATE_FILE) if audit_log else None)
+    counted = metrics.Metrics()
+
+    client = TorchServe(settings, headers=requestid.headers, note=logs.note)
+    management = Management(client)
+    known = Known(management, settings.model_name)
+
+    canary = Canary(state, known, counted)
+    audit = Audit(audit_log)
+
+    store = Store(settings.model_store, settings.max_archive_bytes)
+    catalogue = Catalogue(management, store, state)
+    model_log = Path(settings.model_log) if settings.model_log else None
+    workers = Workers(management, model_log)
+    jobs = Jobs()
+    deployment = Deployment(management, catalogue, known, canary, workers, jobs, audit)
+
+    provide(app, settings, counted, client, management, known, canary)
+    provide(app, audit, auth.Sessions(), store, catalogue, jobs, deployment)
+    provide(app, Watch(management, known.model, counted, lambda: canary.setting, model_log))

@@ -5,18 +5,19 @@ The token is the one that the page was started with, in CAPTIONIZE_ADMIN_TOKEN.
 
 from __future__ import annotations
 
-import argparse
-import getpass
+import contextlib
 import json
-import os
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, NoReturn
 
+import click
 import requests
 from werkzeug.security import generate_password_hash
+
+from webui.web.settings import Settings
 
 SHORTEST_PASSWORD = 10  # characters
 POLL_S = 0.5
@@ -24,65 +25,90 @@ TIMEOUT_S = 60.0
 UPLOAD_TIMEOUT_S = 600.0
 
 
-class AdminError(Exception):
-    """Why a command did not succeed, in a sentence."""
+class AdminError(click.ClickException):
+    """Why a command did not succeed, in a sentence; its exit status is 1."""
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Print the sentence alone."""
+        click.echo(self.message, file, err=True)
 
 
-class Client:
-    """The page's API, with the administrator's token."""
-
-    def __init__(self, url: str, token: str) -> None:
-        self._url = url.rstrip("/")
-        self._session = requests.Session()
-        self._session.trust_env = False  # no proxy and no .netrc gets to see the token
-        self._session.headers["Authorization"] = f"Bearer {token}"
-
-    def call(self, method: str, path: str, timeout_s: float = TIMEOUT_S, **request: Any) -> Any:
-        """The JSON of an answer, None for an empty one. Raises AdminError with its message."""
-        try:
-            response = self._session.request(
-                method,
-                f"{self._url}/api{path}",
-                timeout=timeout_s,
-                allow_redirects=False,
-                **request,
+def call(method: str, path: str, timeout_s: float = TIMEOUT_S, **request: Any) -> Any:
+    """The JSON of the API's answer, None for an empty one. Raises AdminError with its message."""
+    try:
+        settings = Settings.from_environment()
+    except ValueError as error:
+        raise AdminError(f"{error}.") from error
+    if not settings.admin_token:
+        raise AdminError("Set CAPTIONIZE_ADMIN_TOKEN to the token that the page was started with.")
+    given = click.get_current_context().find_root().params["url"]
+    url = (given or f"http://{Settings.host}:{settings.port}").rstrip("/")
+    try:
+        with requests.Session() as session:
+            session.trust_env = False  # no proxy and no .netrc gets to see the token
+            session.headers["Authorization"] = f"Bearer {settings.admin_token}"
+            response = session.request(
+                method, f"{url}/api{path}", timeout=timeout_s, allow_redirects=False, **request
             )
-        except (requests.RequestException, ValueError) as error:
-            raise AdminError(
-                f"The page cannot be reached at {self._url} ({type(error).__name__}). Start it, or "
-                "give its address with --url."
-            ) from error
-        try:
-            body = response.json() if response.content else None
-        except ValueError:
-            body = None
-        if response.ok and (body is not None or not response.content):
-            return body
-        message = body.get("message") if isinstance(body, dict) else None
+    except (requests.RequestException, ValueError) as error:
         raise AdminError(
-            message or f"{self._url} answered {response.status_code}, and not as JSON."
-        )
-
-    def wait(self, job: Any) -> str:
-        """Follow a job to its end; its last message. Raises AdminError when it failed."""
-        said = ""
-        while job["state"] == "running":
-            if job["message"] != said:
-                said = job["message"]
-                print(said, file=sys.stderr, flush=True)
-            time.sleep(POLL_S)
-            job = self.call("GET", f"/jobs/{job['id']}")
-        if job["state"] == "failed":
-            raise AdminError(job["message"])
-        return str(job["message"])
+            f"The page cannot be reached at {url} ({type(error).__name__}). Start it, or "
+            "give its address with --url."
+        ) from error
+    with contextlib.suppress(ValueError, LookupError, TypeError):
+        if response.ok:
+            return response.json() if response.content else None
+        raise AdminError(response.json()["message"])
+    raise AdminError(f"{url} answered {response.status_code}, and not as JSON.")
 
 
+def finish(job: Any) -> str:
+    """Follow a job to its end; its last message. Raises AdminError when it failed."""
+    printed = ""
+    while job["state"] == "running":
+        if job["message"] != printed:
+            printed = job["message"]
+            click.echo(printed, err=True)
+        time.sleep(POLL_S)
+        job = call("GET", f"/jobs/{job['id']}")
+    if job["state"] == "failed":
+        raise AdminError(job["message"])
+    return str(job["message"])
+
+
+def table(*rows: Sequence[object]) -> str:
+    """The rows, the heading first, in aligned columns; what is None or empty is a dash."""
+    cells = [["-" if cell in (None, "") else str(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = ("  ".join(map(str.ljust, row, widths)) for row in cells)
+    return "\n".join(line.rstrip() for line in lines)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.option(
+    "--url",
+    show_default=f"http://{Settings.host}:{Settings.port}, or the port in CAPTIONIZE_PORT",
+    help="The page's address.",
+)
+def cli(url: str | None) -> None:
+    """Manages the versions from a shell, over the page's API.
+
+    The token is the one that the page was started with, in CAPTIONIZE_ADMIN_TOKEN.
+    """
+
+
+@cli.result_callback()
+def show(answer: str, url: str | None) -> None:
+    """Print what a command returns."""
+    click.echo(answer)
+
+
+@cli.command()
 def hash_password() -> str:
-    """Ask for a password, twice on a terminal, and return its hash."""
+    """Ask for a password and print its hash."""
     if sys.stdin.isatty():
-        password = getpass.getpass("Password: ")
-        if getpass.getpass("Once more: ") != password:
-            raise AdminError("The two passwords differ. Try again.")
+        again = "Once more"
+        password = click.prompt("Password", hide_input=True, confirmation_prompt=again, err=True)
     else:
         password = sys.stdin.readline().rstrip("\r\n")
     if len(password) < SHORTEST_PASSWORD:
@@ -92,174 +118,122 @@ def hash_password() -> str:
     return generate_password_hash(password, method="scrypt")
 
 
-def models(client: Client, _: argparse.Namespace) -> str:
-    """A line for each version."""
-    rows = [("MODEL", "VERSION", "DEFAULT", "READY", "WORKERS", "WAITING", "ARCHIVE")]
-    for model in client.call("GET", "/models")["models"]:
+@cli.command()
+def models() -> str:
+    """List the models and their versions."""
+    rows = []
+    for model in call("GET", "/models")["models"]:
         for one in model["versions"]:
+            name = (model["name"], one["version"], "yes" if one["default"] else "-")
             ready = sum(worker["state"] == "READY" for worker in one["workers"])
-            rows.append(
-                (
-                    model["name"],
-                    one["version"],
-                    "yes" if one["default"] else "-",
-                    str(ready),
-                    str(one["max_workers"]),
-                    str(one["queue"]["pending"]),
-                    one["archive"],
-                )
-            )
-    return _table(rows)
+            counts = (ready, one["max_workers"], one["queue"]["pending"])
+            rows.append((*name, *counts, one["archive"]))
+    return table(("MODEL", "VERSION", "DEFAULT", "READY", "WORKERS", "WAITING", "ARCHIVE"), *rows)
 
 
-def archives(client: Client, _: argparse.Namespace) -> str:
-    """A line for each archive in the model store."""
-    rows = [("ARCHIVE", "MODEL", "VERSION", "BYTES", "REGISTERED")]
-    for one in client.call("GET", "/archives")["archives"]:
-        registered = ", ".join(one["registered"]) or one["problem"] or "-"
-        what = (one["model"] or "-", one["version"] or "-")
-        rows.append((one["name"], *what, str(one["size_bytes"]), registered))
-    return _table(rows)
+@cli.command()
+def archives() -> str:
+    """List the archives in the model store."""
+    rows = []
+    for one in call("GET", "/archives")["archives"]:
+        registered = ", ".join(one["registered"]) or one["problem"]
+        rows.append((*(one[key] for key in ("name", "model", "version", "size_bytes")), registered))
+    return table(("ARCHIVE", "MODEL", "VERSION", "BYTES", "REGISTERED"), *rows)
 
 
-def upload(client: Client, options: argparse.Namespace) -> str:
-    """Upload an archive."""
+@cli.command()
+@click.argument("file", type=click.Path(path_type=Path))
+def upload(file: Path) -> str:
+    """Upload an archive into the model store."""
     try:
-        with options.file.open("rb") as file:
-            files = {"archive": (options.file.name, file)}
-            one = client.call("POST", "/archives", UPLOAD_TIMEOUT_S, files=files)
+        with file.open("rb") as stream:
+            files = {"archive": (file.name, stream)}
+            one = call("POST", "/archives", UPLOAD_TIMEOUT_S, files=files)
     except OSError as error:
-        raise AdminError(f"{options.file} cannot be read: {error.strerror}.") from error
+        raise AdminError(f"{file} cannot be read: {error.strerror}.") from error
     return f"{one['name']} ({one['model']} {one['version']}) is in the model store."
 
 
-def register(client: Client, options: argparse.Namespace) -> str:
-    """Register an archive and wait for its workers."""
-    body = {"archive": options.archive, "workers": options.workers}
-    for name in ("batch_size", "max_batch_delay"):
-        if getattr(options, name) is not None:
-            body[name] = getattr(options, name)
-    return client.wait(client.call("POST", "/models", json=body))
+@cli.command()
+@click.argument("archive")
+@click.option("--workers", type=int, default=1, help="Processes that caption.")
+@click.option("--batch-size", type=int, show_default="the archive's", help="Pictures.")
+@click.option("--max-batch-delay", type=int, show_default="the archive's", help="Milliseconds.")
+def register(**options: Any) -> str:
+    """Register an archive of the model store, and wait for its workers."""
+    body = {name: value for name, value in options.items() if value is not None}
+    return finish(call("POST", "/models", json=body))
 
 
-def scale(client: Client, options: argparse.Namespace) -> str:
-    """Change the number of workers and wait for them."""
-    body = {"workers": options.workers}
-    return client.wait(client.call("PUT", f"{_path(options)}/workers", json=body))
+@cli.command()
+@click.argument("model")
+@click.argument("version")
+@click.argument("workers", type=int)
+def scale(model: str, version: str, workers: int) -> str:
+    """Change the number of workers, and wait for them."""
+    return finish(call("PUT", f"/models/{model}/{version}/workers", json={"workers": workers}))
 
 
-def default(client: Client, options: argparse.Namespace) -> str:
+@cli.command()
+@click.argument("model")
+@click.argument("version")
+def default(model: str, version: str) -> str:
     """Make a version the default."""
-    model = client.call("PUT", f"{_path(options)}/default")
-    return f"{model['name']} {model['default']} is the default."
+    now = call("PUT", f"/models/{model}/{version}/default")
+    return f"{now['name']} {now['default']} is the default."
 
 
-def rollback(client: Client, options: argparse.Namespace) -> str:
-    """Make the previous default the default again."""
-    model = client.call("POST", f"/models/{options.model}/rollback")
-    return f"{model['name']} {model['default']} is the default again."
+@cli.command()
+@click.argument("model")
+def rollback(model: str) -> str:
+    """Go back to the previous default."""
+    now = call("POST", f"/models/{model}/rollback")
+    return f"{now['name']} {now['default']} is the default again."
 
 
-def unregister(client: Client, options: argparse.Namespace) -> str:
+@cli.command()
+@click.argument("model")
+@click.argument("version")
+def unregister(model: str, version: str) -> str:
     """Unregister a version."""
-    client.call("DELETE", _path(options))
-    return f"{options.model} {options.version} is unregistered."
+    call("DELETE", f"/models/{model}/{version}")
+    return f"{model} {version} is unregistered."
 
 
-def canary(client: Client, options: argparse.Namespace) -> str:
-    """Show, set or stop the canary."""
-    if options.off:
-        now = client.call("DELETE", "/canary")
-    elif options.version:
-        now = client.call(
-            "PUT", "/canary", json={"version": options.version, "share": options.share}
-        )
+@cli.command()
+@click.argument("version", required=False)
+@click.option("--share", type=float, default=0.1, help="Of the captions, 0 to 1.")
+@click.option("--off", is_flag=True, help="Send all to the default again.")
+def canary(version: str | None, share: float, off: bool) -> str:
+    """Show the canary, or send a share of the captions to a version."""
+    if off:
+        now = call("DELETE", "/canary")
+    elif version:
+        now = call("PUT", "/canary", json={"version": version, "share": share})
     else:
-        now = client.call("GET", "/canary")
-    rows = [("VERSION", "SHARE", "CAPTIONS", "ERRORS", "P50_MS", "P95_MS", "WON", "LOST", "TIED")]
+        now = call("GET", "/canary")
+    rows = []
     for one in now["compared"]:
         own = now["share"] if one["version"] == now["version"] else 1 - now["share"]
-        figures = [one["captions"], one["errors"], one["p50_ms"], one["p95_ms"]]
-        figures += [one["votes"][name] for name in ("won", "lost", "tied")]
-        cells = ["-" if figure is None else str(figure) for figure in figures]
-        rows.append((one["version"], f"{own:.0%}", *cells))
-    return _table(rows)
+        figures = (one[key] for key in ("captions", "errors", "p50_ms", "p95_ms"))
+        votes = (one["votes"][key] for key in ("won", "lost", "tied"))
+        rows.append((one["version"], f"{own:.0%}", *figures, *votes))
+    head = ("VERSION", "SHARE", "CAPTIONS", "ERRORS", "P50_MS", "P95_MS", "WON", "LOST", "TIED")
+    return table(head, *rows)
 
 
-def audit(client: Client, options: argparse.Namespace) -> str:
-    """The newest entries of the audit log as JSON lines, the newest last."""
-    entries = client.call("GET", "/audit")["audit"][: options.last]
+@cli.command()
+@click.option("--last", type=int, default=20, help="Entries.")
+def audit(last: int) -> str:
+    """Print the newest entries of the audit log as JSON lines, the newest last."""
+    entries = call("GET", "/audit")["audit"][:last]
     return "\n".join(json.dumps(entry, ensure_ascii=False) for entry in reversed(entries))
 
 
-def _path(options: argparse.Namespace) -> str:
-    return f"/models/{options.model}/{options.version}"
-
-
-def _table(rows: Sequence[Sequence[str]]) -> str:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = ("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)) for row in rows)
-    return "\n".join(line.rstrip() for line in lines)
-
-
-def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m webui.admin", description=__doc__.split("\n\n")[0].split(":")[0] + "."
-    )
-    port = os.environ.get("CAPTIONIZE_PORT", "8000")
-    url = f"http://127.0.0.1:{port}"
-    parser.add_argument("--url", default=url, help="the page's address (default: %(default)s)")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    commands.add_parser("hash-password", help="ask for a password and print its hash")
-
-    def command(name: str, run: Any, summary: str, *places: str) -> argparse.ArgumentParser:
-        added = commands.add_parser(name, help=summary, description=summary.capitalize() + ".")
-        added.set_defaults(run=run)
-        for place in places:
-            added.add_argument(place)
-        return added
-
-    command("models", models, "list the models and their versions")
-    command("archives", archives, "list the archives in the model store")
-    added = command("upload", upload, "upload an archive into the model store")
-    added.add_argument("file", type=Path)
-    added = command("register", register, "register an archive of the model store", "archive")
-    added.add_argument("--workers", type=int, default=1, help="(default: %(default)s)")
-    added.add_argument("--batch-size", type=int, help="pictures (default: the archive's)")
-    added.add_argument("--max-batch-delay", type=int, help="ms (default: the archive's)")
-    added = command("scale", scale, "change the number of workers", "model", "version")
-    added.add_argument("workers", type=int)
-    command("default", default, "make a version the default", "model", "version")
-    command("rollback", rollback, "go back to the previous default", "model")
-    command("unregister", unregister, "unregister a version", "model", "version")
-    added = command("canary", canary, "show the canary, or send a share of captions to a version")
-    added.add_argument("version", nargs="?")
-    added.add_argument("--share", type=float, default=0.1, help="0 to 1 (default: %(default)s)")
-    added.add_argument("--off", action="store_true", help="send all to the default again")
-    added = command("audit", audit, "print the audit log as JSON lines, the newest last")
-    added.add_argument("--last", type=int, default=20, help="entries (default: %(default)s)")
-    return parser.parse_args(arguments)
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit status."""
-    options = parse(arguments)
-    try:
-        if options.command == "hash-password":
-            print(hash_password())
-            return 0
-        token = os.environ.get("CAPTIONIZE_ADMIN_TOKEN", "")
-        if not token:
-            raise AdminError(
-                "Set CAPTIONIZE_ADMIN_TOKEN to the token that the page was started with."
-            )
-        print(options.run(Client(options.url, token), options))
-    except AdminError as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
+def main(arguments: Sequence[str] | None = None, prog: str = "python -m webui.admin") -> NoReturn:
+    """Run one command and exit with its status. `prog` is how the user called it."""
+    sys.exit(cli(arguments, prog_name=prog))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

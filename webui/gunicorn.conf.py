@@ -1,13 +1,17 @@
 """Gunicorn's settings for the page: gunicorn --config webui/gunicorn.conf.py"""
 
 import os
-import secrets
 from pathlib import Path
 
+from gunicorn.workers.base import Worker
+
 from webui.telemetry import logs
+from webui.web.settings import Settings, variable
+
+settings = Settings.from_environment()
 
 wsgi_app = "webui:create_app()"
-bind = f"{os.environ.get('CAPTIONIZE_HOST', '127.0.0.1')}:{os.environ.get('CAPTIONIZE_PORT', 8000)}"
+bind = f"{settings.host}:{settings.port}"
 
 # One process with threads: the page only waits for TorchServe, and rate limits and metrics are
 # counted in its memory. A second process would double the limits and halve the metrics.
@@ -16,7 +20,7 @@ worker_class = "gthread"
 threads = 32
 
 # The keys that sign cookies outlive a worker that is restarted.
-os.environ.setdefault("CAPTIONIZE_SECRET_KEY", secrets.token_hex(32))
+os.environ[variable("secret_key")] = settings.secret_key
 
 timeout = 60  # seconds without a heartbeat; threads wait for captions without blocking it
 graceful_timeout = 30  # seconds that running requests have to finish at a stop
@@ -27,5 +31,13 @@ control_socket_disable = True  # nothing administers gunicorn, and its socket li
 
 accesslog = None  # the application's own log has a line a request, without who sent what
 errorlog = "-"
-logconfig_dict = logs.configuration(os.environ.get("CAPTIONIZE_LOG_FORMAT", "json"))
+logconfig_dict = logs.configuration(settings.log_format)
 proc_name = "captionize"
+
+
+def post_worker_init(worker: Worker) -> None:
+    """Have the operations page's figures kept from the start, not only once somebody looks.
+
+    Here and not in `create_app`: a thread lives in the process that serves, and in no test.
+    """
+    worker.wsgi.extensions["watch"].start()

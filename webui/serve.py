@@ -1,27 +1,18 @@
-"""Starts TorchServe and the page together and stops them together: `python -m webui.serve`.
-
-TorchServe's own launcher is passed by: it keeps one pid file for the whole machine, which refuses
-a second instance, and it ends before the server does. Java is started directly instead, in the run
-folder, where TorchServe then writes its keys.
-"""
+"""Starts TorchServe and the page together and stops them together: `python -m webui.serve`."""
 
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 
-from webui.launcher.launch import StopRequest, can_caption, run, say
+from webui.launcher.launch import StopRequest, can_caption, print_line, run
 from webui.launcher.plan import LaunchError, Plan
-from webui.launcher.processes import adopt_orphans
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="python -m webui.serve", description=__doc__.split(":")[0]
-    )
+def main(arguments: Sequence[str] | None = None, prog: str = "python -m webui.serve") -> int:
+    """Run the command line; returns the exit status. `prog` is how the user called it."""
+    parser = argparse.ArgumentParser(prog=prog, description=(__doc__ or "").split(":")[0] + ".")
     parser.add_argument(
         "--without-page",
         action="store_true",
@@ -34,16 +25,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     stop = StopRequest()
-    adopt_orphans()
     try:
-        plan = Plan.from_environment(os.environ)
+        plan = Plan.from_environment()
         if options.check:
             return 0 if can_caption(plan, with_page=not options.without_page) else 1
         run(plan, stop, with_page=not options.without_page)
     except LaunchError as error:
-        say(str(error), sys.stderr)
+        print_line(str(error), sys.stderr)
         return 1
-    say("Captionize has stopped.")
+    print_line("Captionize has stopped.")
     return 0
 
 

@@ -53,7 +53,7 @@ def test_the_report_says_what_was_compared(
     for name, row in zip(names, rows, strict=True):
         assert re.fullmatch(rf"\| {name} \| {NUMBER} \| {NUMBER} \|", row)
     assert rows[0].endswith(" | 1.0 (1.0 to 1.0) |")
-    assert re.fullmatch(rf"Features of {views} looks at a picture: {NUMBER} pictures/s\.", features)
+    assert re.fullmatch(rf"Features of {views} views of a picture: {NUMBER} pictures/s\.", features)
     assert re.fullmatch(r"Target, .+: 20 times the plain loop\. (Met|Not met): .+ times\.", target)
 
 

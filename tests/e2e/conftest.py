@@ -6,12 +6,13 @@ import contextlib
 import json
 import os
 import random
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,7 +23,8 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from benchmarks.services import PORTS
 from tests.e2e.browser import ADVICE, find_browser
-from tests.webui.administration import PASSWORD
+from tests.shipped import ARCHIVE
+from tests.webui.administration import HASH, PASSWORD, TOKEN
 
 ROOT = Path(__file__).resolve().parents[2]
 START_S = 120
@@ -139,10 +141,33 @@ def free_ports(count: int) -> list[int]:
     return found
 
 
+def wait_for(condition: Callable[[], bool], seconds: float) -> None:
+    """Wait until `condition()`; an AssertionError after so many seconds."""
+    give_up = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < give_up, f"not so within {seconds} s"
+        time.sleep(0.05)
+
+
 @pytest.fixture(scope="session")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """The service that most tests share, started once."""
-    running = Service(tmp_path_factory.mktemp("service") / "run").start()
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The shared service's model store, with the shipped archive."""
+    folder = tmp_path_factory.mktemp("store")
+    shutil.copy(ARCHIVE, folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def service(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """The service that most tests share, started once, with an administrator."""
+    environ = {
+        "CAPTIONIZE_MODEL_STORE": str(store),
+        "CAPTIONIZE_ADMIN_PASSWORD_HASH": HASH,
+        "CAPTIONIZE_ADMIN_TOKEN": TOKEN,
+        "CAPTIONIZE_SECRET_KEY": "a secret of the page",
+        "CAPTIONIZE_RATE_LIMIT": "100000 per minute",
+    }
+    running = Service(tmp_path_factory.mktemp("service") / "run", environ).start()
     yield running
     running.stop()
 

@@ -44,7 +44,7 @@ def administered(browser: Browser, url: str, password: str, folder: Path) -> Non
     log_in(page, password)
     page.screenshot(path=folder / "versions.png")
     page.goto("/operations")
-    expect(page.locator("main")).to_have_attribute("data-state", "live", timeout=ANSWER_MS)
+    expect(page.locator("main")).to_have_attribute("data-state", "good", timeout=ANSWER_MS)
     for _ in range(5):
         captioned(browser, url, *PHOTOS, *PHOTOS).close()
         page.wait_for_timeout(5_000)  # between the answers that the charts are made of

@@ -10,10 +10,10 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.e2e.accessibility import expect_accessible
+from tests.e2e.client import COFFEE
 from tests.e2e.conftest import Service, console
-from tests.e2e.test_serving import COFFEE
 from tests.shipped import VERSION
-from webui.docs.page import specification
+from webui.docs.specification import specification
 
 DESK = {"width": 1280, "height": 800}
 PHONE = {"width": 320, "height": 640}
@@ -96,7 +96,7 @@ def test_what_is_missing_is_asked_for_before_it_is_sent(page: Page) -> None:
 
 
 def test_a_body_of_json_is_prepared_and_the_token_stays_a_variable(page: Page) -> None:
-    page.get_by_label("Token of the administrator").fill("a-secret-token")
+    page.get_by_label("Administrator's token").fill("a-secret-token")
     operation = opened(page, "change")
     operation.get_by_label("name", exact=True).fill("my model")
     operation.get_by_label("Body").fill('{"workers": 3}')
@@ -140,8 +140,8 @@ def test_everything_unfolded_on_a_phone(page: Page, name: str) -> None:
     expect_accessible(page)
 
 
-def test_a_specification_that_does_not_come_is_told(page: Page) -> None:
+def test_a_specification_that_does_not_load_is_reported(page: Page) -> None:
     page.route("**/api/openapi.json", lambda route: route.fulfill(status=502, json={}))
     page.reload()
-    expect(page.get_by_role("alert")).to_contain_text("could not be had")
+    expect(page.get_by_role("alert")).to_contain_text("could not be loaded")
     expect_accessible(page)

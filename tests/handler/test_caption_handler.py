@@ -242,7 +242,7 @@ def test_torchserve_finds_one_class() -> None:
 
 def test_gpu_that_is_not_there_stops_the_start(make_context: Callable[..., Context]) -> None:
     gpu = torch.cuda.device_count()
-    with pytest.raises(RuntimeError, match=f"TorchServe gave GPU {gpu} to this worker"):
+    with pytest.raises(RuntimeError, match=f"TorchServe assigned GPU {gpu}"):
         CaptionHandler().initialize(make_context(gpu=gpu))
     assert choose_device(None) == torch.device("cpu")
 

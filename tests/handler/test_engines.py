@@ -72,13 +72,18 @@ def pictures() -> torch.Tensor:
 
 @pytest.mark.parametrize(
     ("search", "every"),
-    [(Search(3, 20, 3, True), 1), (Search(5, 12, 1), 8), (Search(1, 50, 1), 8)],
+    [
+        pytest.param(Search(3, 20, 3, True), 1, marks=pytest.mark.slow),
+        # Of every ninth picture: one batch.
+        *((Search(3, 20, 3, True), 9), (Search(5, 12, 1), 9), (Search(1, 50, 1), 9)),
+    ],
 )
 def test_engines_say_the_same(
     engines: tuple[Captioner, Captioner], search: Search, every: int
 ) -> None:
-    assert len(pictures()) > 200
-    for batch in pictures()[::every].contiguous().split(24):
+    seen = pictures()
+    assert len(seen) > 200
+    for batch in seen[::every].contiguous().split(24):
         one, other = (captioner(batch, search) for captioner in engines)
         assert torch.equal(one.tokens, other.tokens)
         for ours, theirs in zip(one[1:], other[1:], strict=True):
@@ -107,15 +112,15 @@ def test_without_onnx_runtime(
 
 def test_a_module_without_a_graph(model_dir: Path, caplog: pytest.LogCaptureFixture) -> None:
     exported = read_module(model_dir / "captioner.pt", CPU)
-    with pytest.raises(ValueError, match="holds no ONNX graph; pack it anew"):
+    with pytest.raises(ValueError, match="ONNX graph.*--repack"):
         load_engine(exported, "onnxruntime", CPU)
     assert load_engine(exported, "auto", CPU).name == "torchscript"
-    assert "holds no ONNX graph" in caplog.messages[-1]
+    assert "no ONNX graph" in caplog.messages[-1]
 
 
 def test_a_gpu_is_never_left_for_the_cpu(folder: Path) -> None:
     exported = read_module(folder / "captioner.pt", CPU)
-    with pytest.raises(ValueError, match="runs on the CPU alone, and the device is cuda:0"):
+    with pytest.raises(ValueError, match="the device is cuda:0"):
         load_engine(exported, "onnxruntime", torch.device("cuda", 0))
 
 

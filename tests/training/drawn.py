@@ -91,12 +91,16 @@ _LEARNING = """
     --threads 1 --precision float32 --encoder efficientnet_lite0 --image-size 64
     --freq-threshold 1 --embed-size 64 --hidden-size 64 --heads 4 --dropout 0.1 --embed-dropout 0
     --epochs 10 --lr 5e-3 --batch-size 4 --label-smoothing 0 --ema 0.5 --no-flips --crop 1
-    --views 1 --patience 0 --finetune-epochs 1 --finetune-stages 2 --finetune-lr 2e-4
+    --patience 0 --finetune-epochs 1 --finetune-stages 2 --finetune-lr 2e-4
     --scst-epochs 1 --scst-lr 1e-4 --scst-samples 5 --schedule cosine --clip 1 --weight-decay 0.01
     --length-penalty 0.7 --beam-size 2 --max-length 8 --max-tokens 20 --examples-every 10 --seed 1
 """
 LEARNING = _LEARNING.split()
 
 
+def main(argv: Sequence[str]) -> None:
+    print(write_kaggle(Path(argv[0]), train=TAUGHT, dev=DEV))
+
+
 if __name__ == "__main__":  # python -m tests.training.drawn FOLDER
-    print(write_kaggle(Path(sys.argv[1]), train=TAUGHT, dev=DEV))
+    main(sys.argv[1:])

@@ -96,27 +96,27 @@ def test_an_empty_folder(mar: Path, tmp_path: Path, caplog: pytest.LogCaptureFix
 
 def test_no_model(pictures: list[Path], caplog: pytest.LogCaptureFixture) -> None:
     assert run_caption("--model", "nowhere.mar", pictures[0]) == 1
-    assert caplog.messages[-1] == "error: There is no model nowhere.mar."
+    assert "There is no model nowhere.mar" in caplog.messages[-1]
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "key"),
     [
-        (["--beam-size", "9"], "must be a whole number between 1 and 8, but is 9."),
-        (
-            ["--num-captions", "4"],
-            "--num-captions can be at most --beam-size, but 4 is more than 3.",
-        ),
-        (["--max-length", "0"], "must be a whole number between 1 and 50, but is 0."),
+        (["--beam-size", "9"], "--beam-size"),
+        (["--num-captions", "4"], "--num-captions can be at most --beam-size"),
+        (["--max-length", "0"], "--max-length"),
+        (["--threads", "0"], "--threads"),
+        (["--existing", "append"], "--existing has no effect without --format sidecar"),
+        (["--format", "sidecar", "--output", "a.txt"], "--output has no effect with"),
     ],
 )
-def test_options_out_of_range(
-    options: list[str], said: str, capsys: pytest.CaptureFixture[str]
+def test_options_that_cannot_be_followed(
+    options: list[str], key: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as raised:
         run_caption("a.jpg", *options)
     assert raised.value.code == 2
-    assert said in capsys.readouterr().err
+    assert key in capsys.readouterr().err
 
 
 def test_the_program_names_what_it_could_not_read(mar: Path, pictures: list[Path]) -> None:

@@ -32,8 +32,10 @@ def log_in(client: FlaskClient, password: str = PASSWORD, **kwargs: Any) -> Test
 
 
 def check(response: TestResponse, code: int, type_: str, message: str = "") -> None:
-    """Assert an error of the API."""
+    """Assert an error of the API, with its form."""
     body = response.get_json()
+    assert response.mimetype == "application/json"
+    assert sorted(body) == ["code", "message", "type"]
     assert (response.status_code, body["code"], body["type"]) == (code, code, type_), body
     assert message in body["message"]
     assert body["message"].endswith(".")
@@ -49,3 +51,24 @@ def wait_for_job(client: FlaskClient, response: TestResponse) -> dict[str, Any]:
             return job
         time.sleep(0.01)
     raise TimeoutError(f"the job {job} did not end")
+
+
+class Admin:
+    """Calls with the token."""
+
+    def __init__(self, client: FlaskClient) -> None:
+        self.client = client
+
+    def __call__(self, method: str, path: str, body: object = None) -> Any:
+        extra = {} if body is None else {"json": body}
+        return self.client.open(f"/api{path}", method=method, headers=BEARER, **extra)
+
+    def job(self, method: str, path: str, body: object) -> dict[str, Any]:
+        return wait_for_job(self.client, self(method, path, body))
+
+    def model(self) -> dict[str, Any]:
+        [model] = self("GET", "/models").get_json()["models"]
+        return dict(model)
+
+    def audit(self) -> list[dict[str, Any]]:
+        return list(self("GET", "/audit").get_json()["audit"])

@@ -31,7 +31,6 @@ def make_app(torchserve: FakeTorchServe) -> Callable[..., Flask]:
         defaults = {
             "INFERENCE_URL": torchserve.url,
             "MANAGEMENT_URL": torchserve.url,
-            "METRICS_URL": torchserve.url,
             "KEY_FILE": torchserve.key_file,
             "TIMEOUT_S": 5,
             "MAX_UPLOAD_MB": 2,

@@ -8,7 +8,6 @@ import threading
 import time
 from collections import deque
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -43,6 +42,7 @@ ANSWER: dict[str, Any] = {
 }
 
 
+EXPIRES = "2126-11-02T14:25:53.798429116Z"  # as Java writes the time
 ATTENTION = {"rows": 1, "columns": 2, "weights": [0.25, 0.75]}
 
 
@@ -71,21 +71,16 @@ class FakeTorchServe:
 
     `replies` are what /predictions and /explanations answer next: (status, body, seconds to wait
     before); when none is left, 200 with ANSWER. `models` are those of the management API, unless a
-    test sets what it tells of the `versions` of one, the default first. `metrics` is the text at
-    /metrics.
+    test sets what it tells of the `versions` of one, the default first.
     """
 
     key_file: Path
-    life: timedelta = timedelta(minutes=60)
     replies: deque[tuple[int, bytes, float]] = field(default_factory=deque)
     seen: list[Seen] = field(default_factory=list)
     models: FakeModels = field(default_factory=FakeModels)
-    renew: bool = True
     request_id: str = ""
-    metrics: str = ""
     versions: list[dict[str, Any]] = field(default_factory=list)
     keys: dict[str, str] = field(default_factory=dict)
-    expires: dict[str, datetime] = field(default_factory=dict)
     count: int = 0
 
     @property
@@ -110,14 +105,12 @@ class FakeTorchServe:
         """Replace one key, in memory and in the file."""
         self.count += 1
         self.keys[kind] = f"{kind}-{self.count}"
-        self.expires[kind] = datetime.now(UTC) + self.life
         self.write_keys()
 
     def write_keys(self) -> None:
         """Write the key file as TorchServe does: in place."""
         entries: dict[str, Any] = {
-            kind: {"key": key, "expiration time": self.expires[kind].isoformat()}
-            for kind, key in self.keys.items()
+            kind: {"key": key, "expiration time": EXPIRES} for kind, key in self.keys.items()
         }
         self.key_file.write_text(json.dumps({**entries, "API": {"key": "api-key"}}, indent=2))
 
@@ -129,10 +122,6 @@ class FakeTorchServe:
     def predictions(self) -> list[Seen]:
         """The predictions and explanations that arrived."""
         return [seen for seen in self.seen if seen.path.startswith(("/predictions", "/explan"))]
-
-    def key_requests(self) -> list[Seen]:
-        """The requests for a new key."""
-        return [seen for seen in self.seen if seen.path.startswith("/token")]
 
     def stop(self) -> None:
         """Stop answering; connections are refused from here on."""
@@ -159,16 +148,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self._take()
-        if self.path.startswith("/token"):
-            if self.headers["Authorization"] != "Bearer api-key" or not self.fake.renew:
-                self._refuse_key()
-                return
-            self.fake.new_key(self.path.split("type=")[1])
-            self._answer(200, b"")
-            return
-        if self.path == "/metrics":
-            self._answer(200, self.fake.metrics.encode())
-        elif self.path == "/ping":
+        if self.path == "/ping":
             if self._authorised("inference"):
                 self._answer(200, b'{"status": "Healthy"}')
         else:
@@ -207,19 +187,15 @@ class _Handler(BaseHTTPRequestHandler):
         self.fake.seen.append(Seen(self.command, self.path, dict(self.headers.items()), body))
 
     def _authorised(self, kind: str) -> bool:
-        key_is_right = self.headers["Authorization"] == f"Bearer {self.fake.keys[kind]}"
-        if key_is_right and datetime.now(UTC) < self.fake.expires[kind]:
+        if self.headers["Authorization"] == f"Bearer {self.fake.keys[kind]}":
             return True
-        self._refuse_key()
-        return False
-
-    def _refuse_key(self) -> None:
         error = {
             "code": 400,
             "type": "InvalidKeyException",
             "message": "Token Authorization failed",
         }
         self._answer(400, json.dumps(error).encode())
+        return False
 
     def _answer(self, status: int, body: bytes) -> None:
         self.send_response(status)

@@ -54,7 +54,7 @@ def check_life_of_a_version(management: Management, store: Path, first: str) -> 
         management.scale("captioner", "7.10", 1)
         assert wait_for_ready(management, "7.10", 1).max_workers == 1
         management.set_default("captioner", "7.10")
-        assert management.default("captioner") == "7.10"
+        assert management.default("captioner").version == "7.10"
         assert refused(lambda: management.unregister("captioner", "7.10")) == (
             403,
             "DefaultVersion",

@@ -9,14 +9,14 @@ from typing import Any
 from jsonschema import Draft202012Validator, FormatChecker
 from werkzeug.test import TestResponse
 
-from webui.docs import page
+from webui.docs import specification
 
 METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 
 
 def operations() -> Iterator[tuple[str, str, dict[str, Any]]]:
     """Path, method and operation of everything that is specified."""
-    for path, item in page.specification()["paths"].items():
+    for path, item in specification.specification()["paths"].items():
         for method, operation in item.items():
             if method in METHODS:
                 yield path, method, operation
@@ -25,7 +25,7 @@ def operations() -> Iterator[tuple[str, str, dict[str, Any]]]:
 def resolved(node: dict[str, Any]) -> dict[str, Any]:
     """The node, or what its $ref points to."""
     while "$ref" in node:
-        whole: Any = page.specification()
+        whole: Any = specification.specification()
         for name in node["$ref"].removeprefix("#/").split("/"):
             whole = whole[name]
         node = whole
@@ -34,7 +34,7 @@ def resolved(node: dict[str, Any]) -> dict[str, Any]:
 
 def check(value: object, schema: dict[str, Any]) -> None:
     """Assert that a value fits a schema of the specification."""
-    whole = {**schema, "components": page.specification()["components"]}
+    whole = {**schema, "components": specification.specification()["components"]}
     found = list(Draft202012Validator(whole, format_checker=FormatChecker()).iter_errors(value))
     assert not found, [(list(error.path), error.message) for error in found]
 
@@ -42,7 +42,7 @@ def check(value: object, schema: dict[str, Any]) -> None:
 def check_answer(path: str, response: TestResponse) -> None:
     """Assert that an answer is one that the specification has for this path."""
     method = response.request.method.lower()
-    operation = page.specification()["paths"][path][method]
+    operation = specification.specification()["paths"][path][method]
     answers = operation["responses"]
     answer = resolved(answers.get(str(response.status_code)) or answers["default"])
     for name, header in answer.get("headers", {}).items():

@@ -86,6 +86,15 @@ def post(served: Served, size: int) -> requests.Response:
     return requests.post(f"{served.url}/api/captions", files=files, timeout=20)
 
 
+def test_the_figures_are_kept_before_anybody_looks(
+    served: Served, torchserve: FakeTorchServe
+) -> None:
+    deadline = time.monotonic() + 10
+    while "/models/captioner/all" not in [seen.path for seen in torchserve.seen]:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 def test_captions_and_leaves_no_file(served: Served, torchserve: FakeTorchServe) -> None:
     before = sorted(served.home.iterdir())
     response = post(served, MEBIBYTE)

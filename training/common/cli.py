@@ -1,16 +1,54 @@
-"""What the commands share: their options' types and the choice of a device."""
+"""What the commands share: their options, the choice of a device, and how they start and end."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import torch
 
+from handler.options import MAX_BEAM_SIZE, MAX_LENGTH, Options
+from training.common.errors import OptionError, UserError
+from training.common.memory import keep_memory
+from training.common.progress import set_up_logging
 
-class DeviceError(ValueError):
+SHIPPED = Path(__file__).resolve().parents[2] / "model_store" / "captioner.mar"
+
+logger = logging.getLogger(__name__)
+
+
+class DeviceError(UserError):
     """The device that was asked for does not exist."""
+
+
+def run_command(
+    parser: argparse.ArgumentParser,
+    run: Callable[[argparse.Namespace], int],
+    argv: Sequence[str] | None,
+    prog: str | None,
+) -> int:
+    """Run a command on its options; returns the exit status.
+
+    ``prog`` is how the command was called, where that is not the parser's own way.
+
+    This is the one place in which a command sets the number of PyTorch's threads, which ONNX
+    Runtime follows.
+    """
+    parser.prog = prog or parser.prog
+    arguments = parser.parse_args(argv)
+    set_up_logging()
+    keep_memory()
+    if getattr(arguments, "threads", None):
+        torch.set_num_threads(arguments.threads)
+    try:
+        return run(arguments)
+    except OptionError as error:
+        parser.error(str(error))
+    except UserError as error:
+        logger.error("error: %s", error)
+        return 1
 
 
 def add_data_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,6 +65,45 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_compute_arguments(parser: argparse.ArgumentParser, device: str | None) -> None:
+    """Give ``parser`` ``--device``, which may be chosen for it (None), and ``--threads``."""
+    text = f"cpu, cuda or cuda:N (default: {device or 'a GPU where there is one'})"
+    parser.add_argument("--device", default=device, help=text)
+    parser.add_argument(
+        "--threads", type=whole_number(1, 1024), help="CPU threads (default: all cores)"
+    )
+
+
+def add_model_arguments(parser: argparse.ArgumentParser) -> None:
+    """Give ``parser`` ``--model`` and how it searches: ``--beam-size`` and ``--max-length``."""
+    parser.add_argument(
+        "--model",
+        type=Path,
+        default=SHIPPED,
+        help="archive, exported captioner.pt or checkpoint (default: the shipped archive)",
+    )
+    parser.add_argument(
+        "--beam-size",
+        type=whole_number(1, MAX_BEAM_SIZE),
+        default=Options().beam_size,
+        help=f"1 to {MAX_BEAM_SIZE} (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--max-length",
+        type=whole_number(1, MAX_LENGTH),
+        default=Options().max_length,
+        help=f"words, 1 to {MAX_LENGTH} (default: %(default)s)",
+    )
+
+
+def check_no_effect(arguments: argparse.Namespace, names: Iterable[str], why: str) -> None:
+    """Raise ``OptionError`` for a given option that would be ignored: None stands for not given."""
+    for name in names:
+        if getattr(arguments, name) is not None:
+            flag = "--" + name.replace("_", "-")
+            raise OptionError(f"{flag} has no effect {why}. Leave it out.")
+
+
 def choose_device(name: str | None) -> torch.device:
     """The device ``name``, or, without a name, a GPU where there is one.
 
@@ -37,9 +114,9 @@ def choose_device(name: str | None) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
-    except RuntimeError as error:
-        raise DeviceError(f"--device must be cpu, cuda or cuda:N, but is {name!r}.") from error
-    if device.type not in ("cpu", "cuda"):
+    except RuntimeError:
+        device = None
+    if device is None or device.type not in ("cpu", "cuda"):
         raise DeviceError(f"--device must be cpu, cuda or cuda:N, but is {name!r}.")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise DeviceError(

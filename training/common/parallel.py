@@ -1,6 +1,7 @@
 """Training one model in several processes that torchrun starts, each with its share of a batch.
 
-Alone, every function here does nothing or gives back what it got, so that the trainer has one way.
+In a single process, every function here does nothing or returns what it got, so that the trainer
+need not distinguish.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from torch.nn.parallel import DistributedDataParallel
 T = TypeVar("T")
 
 # The others wait while one process captions the dev split or computes features.
-PATIENCE = timedelta(hours=3)
+TIMEOUT = timedelta(hours=3)
 
 
 @contextmanager
@@ -35,7 +36,7 @@ def process_group(device: torch.device) -> Iterator[torch.device]:
     if device.type == "cuda":
         device = torch.device("cuda", _local_rank())
         torch.cuda.set_device(device)
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=TIMEOUT)
     try:
         yield device
     finally:
@@ -53,7 +54,7 @@ def rank() -> int:
 
 
 def is_main() -> bool:
-    """Whether this process evaluates, writes and tells; just one does."""
+    """Whether this process evaluates, writes and reports; just one does."""
     return rank() == 0
 
 
@@ -65,7 +66,7 @@ def total(value: Tensor) -> Tensor:
     return value
 
 
-def agree(value: T) -> T:
+def broadcast(value: T) -> T:
     """What the main process has, in all of them."""
     if world_size() == 1:
         return value
@@ -75,7 +76,7 @@ def agree(value: T) -> T:
 
 
 @contextmanager
-def one_by_machine() -> Iterator[None]:
+def one_per_machine() -> Iterator[None]:
     """Let one process of each machine through first: what it writes, the others find."""
     waits = world_size() > 1 and _local_rank() > 0
     if waits:

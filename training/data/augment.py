@@ -1,4 +1,4 @@
-"""Other looks at the same picture: mirrored and cropped."""
+"""Other views of the same picture: mirrored and cropped."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ class Augmentation:
 
     @property
     def varies(self) -> bool:
-        """Whether looks differ at all."""
+        """Whether views differ at all."""
         return self.flips or self.crop < 1
 
     def __call__(self, pixels: Tensor) -> Tensor:
-        """A random look at uint8 ``[3, S, S]``, of the same shape."""
+        """A random view of uint8 ``[3, S, S]``, of the same shape."""
         if self.flips and torch.rand(()) < 0.5:
             pixels = pixels.flip(-1)
         return self._cropped(pixels)
 
     def view(self, pixels: Tensor, name: str, number: int) -> Tensor:
-        """Look ``number`` at the picture ``name``: always the same, so that it can be cached.
+        """View ``number`` of the picture ``name``: always the same, so that it can be cached.
 
-        Look 0 is the picture itself, and with flips, look 1 its mirror image. From then on they
+        View 0 is the picture itself, and with flips, view 1 its mirror image. From then on they
         are crops, every second one mirrored.
         """
         if self.flips and number % 2:

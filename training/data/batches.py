@@ -1,11 +1,9 @@
-"""Captioned pictures: reading, checking, splitting and batching them."""
+"""Captioned pictures in batches: decoded from their files, or as cached features."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -19,15 +17,11 @@ from training.data.splits import Example, Problems
 from training.data.store import FeatureStore, read_picture
 from training.data.vocabulary import Vocabulary
 
-logger = logging.getLogger(__name__)
-
-
 # A picture or its features, its captions as ids, and its position in the data set.
 Item = tuple[Tensor, list[list[int]], int]
 
 
-@dataclass(frozen=True)
-class Batch:
+class Batch(NamedTuple):
     """``images`` is ``[B, 3, S, S]`` uint8 or features ``[B, G, D]``; captions ``[B, C, T]``."""
 
     images: Tensor
@@ -35,14 +29,9 @@ class Batch:
     indices: Tensor  # (B,) positions in the data set
 
     def to(self, device: torch.device) -> Batch:
-        return Batch(
-            self.images.to(device, non_blocking=True),
-            self.captions.to(device, non_blocking=True),
-            self.indices,
-        )
-
-    def pin_memory(self) -> Batch:
-        return Batch(self.images.pin_memory(), self.captions.pin_memory(), self.indices)
+        """The same batch on a device, but for the indices."""
+        images = self.images.to(device, non_blocking=True)
+        return self._replace(images=images, captions=self.captions.to(device, non_blocking=True))
 
 
 class CaptionDataset(Dataset[Item]):
@@ -50,6 +39,10 @@ class CaptionDataset(Dataset[Item]):
 
     Pictures come from ``features`` (a frozen encoder's, computed once; a random view of each),
     or are decoded from their files to ``image_size`` pixels a side.
+
+    Args:
+        augmentation: how pictures vary; None takes them, or their first view, as they are.
+        max_tokens: words of a caption that are used.
     """
 
     def __init__(
@@ -62,11 +55,8 @@ class CaptionDataset(Dataset[Item]):
         max_tokens: int = 30,
         augmentation: Augmentation | None = None,
     ) -> None:
-        self.examples = list(examples)
-        self.vocabulary = vocabulary
-        self.features = features
-        self.image_size = image_size
-        self.augmentation = augmentation
+        self.examples, self.vocabulary = list(examples), vocabulary
+        self.features, self.image_size, self.augmentation = features, image_size, augmentation
         self.tokens = [
             [vocabulary.encode(caption, max_tokens) for caption in example.captions]
             for example in self.examples
@@ -79,30 +69,37 @@ class CaptionDataset(Dataset[Item]):
         return self._picture(index), self.tokens[index], index
 
     def _picture(self, index: int) -> Tensor:
-        example = self.examples[index]
-        if self.features is not None:
-            random = self.augmentation is not None
-            view = int(torch.randint(self.features.views, ())) if random else 0
+        example, varied = self.examples[index], self.augmentation
+        if self.features:
+            view = int(torch.randint(self.features.views, ())) if varied else 0
             return self.features.get(example.name, view)
         pixels = read_picture(example.path, self.image_size)
-        return pixels if self.augmentation is None else self.augmentation(pixels)
+        return varied(pixels) if varied else pixels
 
 
 def drop_unreadable(
     examples: Sequence[Example], image_size: int, *, strict: bool = False
 ) -> list[Example]:
     """The examples whose pictures can be decoded; the others are reported."""
-    problems = Problems(strict)
-    readable = []
+    unreadable = {}
     for example in examples:
         try:
             read_picture(example.path, image_size)
         except (PictureError, OSError) as error:
-            problems.add(f"unreadable picture {example.name!r} ({error})")
-        else:
-            readable.append(example)
+            unreadable[example.name] = str(error)
+    return drop_known(examples, unreadable, strict=strict)
+
+
+def drop_known(
+    examples: Sequence[Example], unreadable: Mapping[str, str], *, strict: bool = False
+) -> list[Example]:
+    """The examples that are not in ``unreadable``, which gives a reason for every name in it."""
+    problems = Problems(strict)
+    for example in examples:
+        if example.name in unreadable:
+            problems.add(f"unreadable picture {example.name!r} ({unreadable[example.name]})")
     problems.report("pictures")
-    return readable
+    return [example for example in examples if example.name not in unreadable]
 
 
 def collate(items: Sequence[Item]) -> Batch:
@@ -118,39 +115,21 @@ def collate(items: Sequence[Item]) -> Batch:
 
 
 def get_loader(
-    examples: Sequence[Example],
-    vocabulary: Vocabulary,
-    *,
-    features: FeatureStore | None = None,
-    image_size: int = 224,
-    batch_size: int = 64,
-    shuffle: bool = False,
-    augmentation: Augmentation | None = None,
-    max_tokens: int = 30,
-    workers: int = 0,
-) -> tuple[DataLoader[Any], CaptionDataset]:
-    """A loader of ``Batch``es over ``examples``, and its data set.
+    dataset: CaptionDataset, *, batch_size: int = 64, shuffle: bool = False, workers: int = 0
+) -> DataLoader[Any]:
+    """A loader of ``Batch``es over ``dataset``.
 
     Args:
         batch_size: pictures in a batch; of several processes, each takes an equal part of it.
         shuffle: draw a new order every epoch, which the sampler's ``set_epoch`` decides, and
             divide the pictures among the processes that train.
-        augmentation: how pictures vary; None takes them, or their first view, as they are.
         workers: processes that read pictures.
     """
-    dataset = CaptionDataset(
-        examples,
-        vocabulary,
-        features=features,
-        image_size=image_size,
-        max_tokens=max_tokens,
-        augmentation=augmentation,
-    )
     # In a single process too, so that any number of them sees the same batches.
     sampler: DistributedSampler[Item] | None = None
     if shuffle:
         sampler = DistributedSampler(dataset, parallel.world_size(), parallel.rank())
-    loader = DataLoader(
+    return DataLoader(
         dataset,
         batch_size=batch_size // parallel.world_size() if shuffle else batch_size,
         sampler=sampler,
@@ -159,4 +138,3 @@ def get_loader(
         num_workers=workers,
         pin_memory=torch.cuda.is_available(),
     )
-    return loader, dataset

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from training.common.errors import UserError
+
 logger = logging.getLogger(__name__)
 
 Split = Literal["train", "dev", "test"]
@@ -20,7 +22,7 @@ SPLIT_FILES = {split: f"Flickr_8k.{split}Images.txt" for split in SPLITS}
 MAX_NAMED_PROBLEMS = 10
 
 
-class DataError(ValueError):
+class DataError(UserError):
     """The data set cannot be used as it is; the message says what to change."""
 
 
@@ -52,8 +54,8 @@ class Problems:
         text = f"{stage}: {len(self.found)} problem(s): {named}"
         text += f"; and {more} more." if more > 0 else "."
         if self.strict:
-            raise DataError(f"{text} Mend the data, or run without --strict to leave these out.")
-        logger.warning("%s Left out; --strict makes this an error.", text)
+            raise DataError(f"{text} Fix the data, or run without --strict to leave these out.")
+        logger.warning("%s They are left out; --strict makes this an error.", text)
 
 
 def read_splits(

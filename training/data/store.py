@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from handler.decode import decode
-
-if TYPE_CHECKING:
-    pass
 
 
 def read_picture(path: Path, image_size: int) -> Tensor:
@@ -26,7 +22,7 @@ class FeatureStore:
 
     def __init__(self, path: Path) -> None:
         self.array = np.load(path, mmap_mode="r")  # (N, views, G, D)
-        index = json.loads(_index_path(path).read_text(encoding="utf-8"))
+        index = json.loads(index_path(path).read_text(encoding="utf-8"))
         self.rows: dict[str, int] = {name: row for row, name in enumerate(index["names"])}
         self.unreadable: dict[str, str] = index["unreadable"]
         self.views: int = self.array.shape[1]
@@ -36,5 +32,5 @@ class FeatureStore:
         return torch.from_numpy(np.array(self.array[self.rows[name], view]))
 
 
-def _index_path(path: Path) -> Path:
+def index_path(path: Path) -> Path:
     return path.with_suffix(".json")

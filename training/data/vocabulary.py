@@ -9,7 +9,7 @@ from pathlib import Path
 
 from nltk.tokenize import word_tokenize
 
-from handler.text import EOS, SPECIALS, UNK, detokenise, read_vocabulary
+from handler.text import EOS, SPECIALS, UNK, detokenise
 
 
 def tokenise(caption: str) -> list[str]:
@@ -76,10 +76,3 @@ class Vocabulary:
     def save(self, path: Path) -> None:
         """Write the mapping word -> id as ``vocab.json``."""
         path.write_text(json.dumps(self.stoi, ensure_ascii=False, indent=0), encoding="utf-8")
-
-    @classmethod
-    def load(cls, path: Path) -> Vocabulary:
-        """Read a ``vocab.json``; raises ``ValueError`` if it is not a plain, dense mapping."""
-        vocabulary = cls()
-        vocabulary.extend(read_vocabulary(path))
-        return vocabulary

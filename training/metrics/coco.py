@@ -58,21 +58,18 @@ def tokenise_ptb(captions: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
 def _score(
     metric: str, references: dict[str, list[str]], candidates: dict[str, list[str]]
 ) -> dict[str, float]:
-    if metric == "bleu":
-        from pycocoevalcap.bleu.bleu import Bleu
+    from pycocoevalcap.bleu.bleu import Bleu
+    from pycocoevalcap.cider.cider import Cider
+    from pycocoevalcap.rouge.rouge import Rouge
 
+    if metric == "bleu":
         values, _ = Bleu(4).compute_score(references, candidates, verbose=0)
         return {f"bleu_{n}": float(value) for n, value in enumerate(values, start=1)}
     if metric == "meteor":
-        return {"meteor": _meteor(references, candidates)}
-    if metric == "rouge_l":
-        from pycocoevalcap.rouge.rouge import Rouge
-
-        return {"rouge_l": float(Rouge().compute_score(references, candidates)[0])}
-    if metric == "cider":
-        from pycocoevalcap.cider.cider import Cider
-
-        return {"cider": float(Cider().compute_score(references, candidates)[0])}
+        return {metric: _meteor(references, candidates)}
+    if metric in ("rouge_l", "cider"):
+        scorer = Rouge() if metric == "rouge_l" else Cider()
+        return {metric: float(scorer.compute_score(references, candidates)[0])}
     raise ValueError(f"Unknown metric {metric!r}; there are {', '.join(ALL)}.")
 
 

@@ -23,7 +23,7 @@ class Hypotheses(NamedTuple):
     total: Tensor  # [B, K] float32, the sum of log_probs
     length: Tensor  # [B, K] float32, in tokens, <EOS> included
     finished: Tensor  # [B, K] bool
-    last: Tensor  # [B, K] int64, the word said last,
+    last: Tensor  # [B, K] int64, the last word,
     before: Tensor  # and the one before it
     state: list[Tensor]  # the decoder's, [B, K, ...] each
 
@@ -114,7 +114,7 @@ class Captioner(nn.Module):
 
         A finished hypothesis keeps its place among the beams while its normalised score is good
         enough. The last step admits ``<EOS>`` alone, so every sentence is closed at its price. No
-        sentence says a word twice in a row, or the same three words twice (Paulus et al., ICLR
+        sentence has a word twice in a row, or the same three words twice (Paulus et al., ICLR
         2018).
         """
         device = features.device
@@ -177,7 +177,7 @@ class Captioner(nn.Module):
         """
         B, K, T = beams.tokens.shape
         finished = beams.finished
-        logits, state, looked = self.decoder.step(beams.last, memory, beams.state)
+        logits, state, attention = self.decoder.step(beams.last, memory, beams.state)
         step_probs = self._without_repeats(self.log_probs(logits, t, T), beams)  # (B, K, V)
         # A finished sentence continues in one way: with padding, at no cost.
         is_pad = torch.arange(self.vocab_size, device=t.device) == self.pad
@@ -193,7 +193,7 @@ class Captioner(nn.Module):
 
         rows = (parent + K * torch.arange(B, device=t.device).unsqueeze(1)).flatten()  # (B*K,)
         finished = finished.gather(1, parent)
-        looked = _reorder(looked.float(), rows).masked_fill(finished.unsqueeze(-1), 0.0)
+        attention = _reorder(attention.float(), rows).masked_fill(finished.unsqueeze(-1), 0.0)
         total = total.view(B, -1).gather(1, choice)
         finished = finished | (last == self.eos)
         now = torch.arange(T, device=t.device) == t  # (T,)
@@ -202,7 +202,7 @@ class Captioner(nn.Module):
             log_probs=torch.where(now, chosen.unsqueeze(-1), _reorder(beams.log_probs, rows)),
             attention=torch.where(
                 now[: beams.attention.shape[2]].unsqueeze(-1),
-                looked.unsqueeze(2),
+                attention.unsqueeze(2),
                 _reorder(beams.attention, rows),
             ),
             total=total,
@@ -213,7 +213,9 @@ class Captioner(nn.Module):
             state=[_reorder(s, rows) for s in state],
         )
         # An open sentence's total can only fall; the longest sentence divides it by most.
-        reach = torch.where(finished, float("-inf"), total / float(T) ** self.length_penalty)
+        # Its length is a tensor: as a number, an exported graph would keep that of its example.
+        longest = torch.ones_like(now, dtype=torch.float32).sum()
+        reach = torch.where(finished, float("-inf"), total / longest.pow(self.length_penalty))
         worst = torch.where(wanted, best, float("inf")).amin(1)
         settled = (finished | ~wanted).all() & (reach.amax(1) <= worst).all()
         return grown, settled

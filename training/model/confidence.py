@@ -21,7 +21,7 @@ class Calibration(nn.Module):
         exposure: Hendrycks, Mazeika & Dietterich, ICLR 2019).
 
     The distance to the training pictures' features, which needs no outliers (Lee et al., NeurIPS
-    2018), was tried first and tells nothing here: in a captioner's encoder the features of plain
+    2018), was tried first and does not help here: in a captioner's encoder the features of plain
     pictures lie near the middle of those of photos.
 
     Before it is fitted, the confidence is the geometric mean of the tokens' probabilities, <EOS>

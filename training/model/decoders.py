@@ -86,7 +86,7 @@ class LSTMDecoder(nn.Module):
     def start(self, features: Tensor, beams: int) -> tuple[list[Tensor], list[Tensor]]:
         x = F.relu(self.picture(features.mean(1))).unsqueeze(1).expand(-1, beams, -1)  # (B, K, E)
         zeros = x.new_zeros(x.shape[0], beams, self.hidden_size)
-        _, state = self._say(x, [zeros for _ in range(2 * len(self.layers))])
+        _, state = self._run_layers(x, [zeros for _ in range(2 * len(self.layers))])
         uniform = torch.full_like(features[:, :, 0], 1.0 / features.shape[1])  # (B, G)
         return [uniform], state
 
@@ -94,11 +94,11 @@ class LSTMDecoder(nn.Module):
     def step(
         self, tokens: Tensor, memory: list[Tensor], state: list[Tensor]
     ) -> tuple[Tensor, list[Tensor], Tensor]:
-        spoken, state = self._say(self.embedding(tokens), state)
+        hidden, state = self._run_layers(self.embedding(tokens), state)
         attention = memory[0].unsqueeze(1).expand(-1, tokens.shape[1], -1)
-        return self.output(spoken), state, attention
+        return self.output(hidden), state, attention
 
-    def _say(self, x: Tensor, state: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+    def _run_layers(self, x: Tensor, state: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
         """One step of all layers: the state is the hidden and the cell state of each in turn."""
         following: list[Tensor] = []
         for number, layer in enumerate(self.layers):
@@ -113,7 +113,7 @@ class AttentionDecoder(nn.Module):
     """Two LSTMs with multi-head attention over the grid between them.
 
     After the top-down attention of Anderson et al., CVPR 2018 (a word LSTM asks, a language LSTM
-    speaks), with the scaled dot product of Vaswani et al., 2017, instead of additive attention.
+    answers), with the scaled dot product of Vaswani et al., 2017, instead of additive attention.
     The language LSTM's state is not fed back to the word LSTM, so under teacher forcing a whole
     sentence is two LSTM calls and one attention product; keys and values are shared by all
     captions and all beams of a picture.
@@ -154,9 +154,9 @@ class AttentionDecoder(nn.Module):
         asked, _ = self.word_lstm(words.flatten(0, 1))  # (B*C, T, H)
         context, _ = self._attend(asked.reshape(B, C * T, -1), keys, values)
         both = torch.cat([asked, context.reshape(B * C, T, -1)], dim=-1)
-        spoken, _ = self.language_lstm(both)
-        spoken = spoken.reshape(B, C * T, -1)
-        hidden = self.output(self.dropout(torch.cat([spoken, context], dim=-1)))
+        answered, _ = self.language_lstm(both)
+        answered = answered.reshape(B, C * T, -1)
+        hidden = self.output(self.dropout(torch.cat([answered, context], dim=-1)))
         return self.dropout(hidden).view(B, C, T, -1)
 
     def logits(self, hidden: Tensor) -> Tensor:
@@ -174,17 +174,17 @@ class AttentionDecoder(nn.Module):
     def step(
         self, tokens: Tensor, memory: list[Tensor], state: list[Tensor]
     ) -> tuple[Tensor, list[Tensor], Tensor]:
-        given = self._say(tokens) + memory[2].unsqueeze(1)  # (B, K, 4 H)
+        given = self._word_gates(tokens) + memory[2].unsqueeze(1)  # (B, K, 4 H)
         lstm = self.word_lstm
         asked, c1 = lstm_step(given, state[0], state[1], lstm.weight_hh_l0, lstm.bias_hh_l0)  # type: ignore[arg-type]
         context, attention = self._attend(asked, memory[0], memory[1])
         lstm = self.language_lstm
         given = F.linear(torch.cat([asked, context], dim=-1), lstm.weight_ih_l0, lstm.bias_ih_l0)  # type: ignore[arg-type]
-        spoken, c2 = lstm_step(given, state[2], state[3], lstm.weight_hh_l0, lstm.bias_hh_l0)  # type: ignore[arg-type]
-        hidden = self.output(torch.cat([spoken, context], dim=-1))
-        return self.logits(hidden), [asked, c1, spoken, c2], attention
+        answered, c2 = lstm_step(given, state[2], state[3], lstm.weight_hh_l0, lstm.bias_hh_l0)  # type: ignore[arg-type]
+        hidden = self.output(torch.cat([answered, context], dim=-1))
+        return self.logits(hidden), [asked, c1, answered, c2], attention
 
-    def _say(self, tokens: Tensor) -> Tensor:
+    def _word_gates(self, tokens: Tensor) -> Tensor:
         """What words ``[B, K]`` add to the word LSTM's gates, ``[B, K, 4 H]``."""
         weight: Tensor = self.word_lstm.weight_ih_l0  # type: ignore[assignment]
         exporting = False

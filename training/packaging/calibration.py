@@ -1,12 +1,13 @@
 """Fitting a captioner's confidence.
 
 A sample of the training pictures, beside drawn ones, teaches what a photo is; the captions of the
-dev pictures, beside what people said, teach how much of a caption is confirmed. The result is
+dev pictures, beside what people wrote, teach how much of a caption is confirmed. The result is
 written into the checkpoint.
 """
 
 from __future__ import annotations
 
+import logging
 import math
 import random
 import statistics
@@ -30,11 +31,13 @@ from training.packaging.drawings import outliers
 from training.trainer import checkpoint
 from training.trainer.checkpoint import Checkpoint
 
-PHOTOS = 2000  # training pictures that are looked at
+logger = logging.getLogger(__name__)
+
+PHOTOS = 2000  # of the training pictures
 DRAWINGS = 500
 BATCH_SIZE = 32
-DECAY = 1e-3  # of the squared weights that tell photos from drawings
-# Where they are told apart: one in a hundred dev pictures may seem less of a photo than SURE.
+DECAY = 1e-3  # of the squared weights that separate photos from drawings
+# Where they are separated: one in a hundred dev pictures may seem less of a photo than SURE.
 DOUBTED, SURE = 0.01, 0.9
 MEANING = (
     "the expected share of a caption's content words (all but articles, prepositions, "
@@ -46,7 +49,7 @@ MEANING = (
 def calibrate(
     trained: Checkpoint, splits: dict[Split, list[Example]], *, strict: bool = False
 ) -> dict[str, Any]:
-    """Fit the calibration of ``trained.captioner``; returns what the model card tells of it.
+    """Fit the calibration of ``trained.captioner``; returns what the model card says about it.
 
     ``error_cross_fitted`` is the expected calibration error on the dev split when each half of it
     is judged by a fit on the other half. Equal arguments give an equal result, rounded to half
@@ -73,13 +76,13 @@ def calibrate(
     calibration.photo_bias.copy_(bias)
 
     photo = (scores + bias).sigmoid()
-    said = [example.captions for example in dev]
-    shares = torch.tensor([confirmed_share(c, r) for c, r in zip(captions, said, strict=True)])
+    references = [example.captions for example in dev]
+    shares = torch.tensor(list(map(confirmed_share, captions, references)))
     judged = _cross_fit(certainty, photo, shares)
     calibration.words.copy_(_rounded(fit_words(certainty, photo, shares)))
     calibration.fitted.fill_(1)
     return {
-        "meaning": MEANING.format(people=statistics.mode(len(captions) for captions in said)),
+        "meaning": MEANING.format(people=statistics.mode(map(len, references))),
         "error_cross_fitted": round(calibration_error(judged.tolist(), shares.tolist()), 4),
         "words_confirmed": round(float(shares.mean()), 4),
         "pictures": len(dev),
@@ -87,7 +90,7 @@ def calibrate(
 
 
 def fit_photo(photos: Tensor, drawn: Tensor) -> Tensor:
-    """The weights ``[D]`` of features that tell photos ``[N, D]`` from drawings ``[M, D]``.
+    """The weights ``[D]`` of features that separate photos ``[N, D]`` from drawings ``[M, D]``.
 
     Logistic regression in which either side has half of the weight.
     """
@@ -203,7 +206,7 @@ def calibrate_checkpoint(
     path: Path,
     splits: dict[Split, list[Example]],
     *,
-    device: torch.device | str = "cpu",
+    device: torch.device,
     strict: bool = False,
 ) -> dict[str, Any]:
     """Calibrate the captioner of a checkpoint, and write it again; returns what was found.
@@ -211,12 +214,19 @@ def calibrate_checkpoint(
     Raises:
         CheckpointError: it is none. DataError: see ``calibrate``.
     """
-    trained = checkpoint.load(path)
+    content = checkpoint.read(path)
+    trained = checkpoint.rebuild(content)
     trained.captioner.to(device)
     report = calibrate(trained, splits, strict=strict)
-    content = checkpoint.read(path)
     for name, value in trained.captioner.calibration.state_dict().items():
         content["model"][f"calibration.{name}"] = value.cpu()
     content["training"] = {**trained.training, "calibration": report}
     checkpoint.save_atomically(content, path)
+    logger.info(
+        "Confidence is off by %.4f (expected calibration error, cross-fitted on %d dev pictures); "
+        "%.1f %% of the captions' content words are confirmed.",
+        report["error_cross_fitted"],
+        report["pictures"],
+        100 * report["words_confirmed"],
+    )
     return report

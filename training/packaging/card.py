@@ -7,6 +7,7 @@ import datetime
 from typing import Any
 
 from training.model.encoders import encoder_spec
+from training.packaging.label import Label
 from training.trainer.checkpoint import Checkpoint
 
 LIMITS = [
@@ -19,26 +20,18 @@ LIMITS = [
 UNCALIBRATED = "the geometric mean of the probabilities of a caption's words and of its end"
 
 
-def build_card(
-    trained: Checkpoint,
-    *,
-    name: str,
-    version: str,
-    data_name: str,
-    scores: dict[str, Any] | None,
-) -> dict[str, Any]:
+def build_card(trained: Checkpoint, label: Label, scores: dict[str, Any] | None) -> dict[str, Any]:
     """The card of a trained model, which travels in its archive as ``model_card.json``.
 
     Args:
-        data_name: the training data in words.
         scores: what ``training.evaluate`` wrote, if it was run.
     """
     config = trained.config
     captioner = trained.captioner
     position = trained.training["position"]
     return {
-        "name": name,
-        "version": version,
+        "name": label.name,
+        "version": label.version,
         "description": "Describes a photo in one English sentence.",
         "encoder": config.encoder,
         "encoder_weights": encoder_spec(config.encoder).weights,
@@ -46,7 +39,7 @@ def build_card(
         "parameters": sum(p.numel() for p in captioner.parameters()),
         "vocabulary_size": len(trained.vocabulary),
         "image_size": captioner.image_size,
-        "training_data": data_name,
+        "training_data": label.data_name,
         "pictures": trained.training["pictures"],
         "command": config.command_line(),
         "epochs": position["total_epochs"],

@@ -14,6 +14,7 @@ from torch import Tensor
 
 Colour = tuple[int, int, int] | str
 Point = tuple[float, float]
+Box = tuple[float, float, float, float]
 
 
 def outliers(count: int, size: int, seed: int = 0) -> Iterator[Tensor]:
@@ -68,8 +69,7 @@ def _stripes(rng: random.Random, side: int) -> Image.Image:
 
 def _shapes(rng: random.Random, side: int) -> Image.Image:
     """Filled shapes on a plain ground: from one in the middle to a crowd."""
-    image = Image.new("RGB", (side, side), _one_of(rng, "white", "black", _colour(rng)))
-    draw = ImageDraw.Draw(image)
+    image, draw = _canvas(side, _one_of(rng, "white", "black", _colour(rng)))
     count = rng.choice([1, 1, 2, 3, 5, 8, 20, 60])
     for _ in range(count):
         radius = side * rng.uniform(0.1, 0.45) / math.sqrt(count)
@@ -84,8 +84,7 @@ def _shapes(rng: random.Random, side: int) -> Image.Image:
 def _strokes(rng: random.Random, side: int) -> Image.Image:
     """A drawing in lines: scribbles, or outlines of shapes, on paper."""
     paper, ink = _paper_and_ink(rng)
-    image = Image.new("RGB", (side, side), paper)
-    draw = ImageDraw.Draw(image)
+    image, draw = _canvas(side, paper)
     width = rng.randint(1, max(1, side // 40))
     for _ in range(rng.randint(1, 12)):
         x, y = rng.uniform(0, side), rng.uniform(0, side)
@@ -118,8 +117,7 @@ def _page(rng: random.Random, side: int) -> Image.Image:
 
 def _chart(rng: random.Random, side: int) -> Image.Image:
     """Bars, a curve or a pie, with axes and labels."""
-    image = Image.new("RGB", (side, side), rng.choice(["white", "white", "#eee", "#222"]))
-    draw = ImageDraw.Draw(image)
+    image, draw = _canvas(side, rng.choice(["white", "white", "#eee", "#222"]))
     low, high = side * 0.12, side * 0.9
     ink = "grey"
     kind = rng.choice(["bars", "curve", "pie"])
@@ -146,8 +144,7 @@ def _chart(rng: random.Random, side: int) -> Image.Image:
 def _screen(rng: random.Random, side: int) -> Image.Image:
     """A screenshot: bars, panels and buttons with text."""
     ground, ink = _paper_and_ink(rng)
-    image = Image.new("RGB", (side, side), ground)
-    draw = ImageDraw.Draw(image)
+    image, draw = _canvas(side, ground)
     draw.rectangle((0, 0, side, side * rng.uniform(0.05, 0.15)), _colour(rng))
     for _ in range(rng.randint(2, 8)):
         x, y = rng.uniform(0, 0.8) * side, rng.uniform(0.1, 0.9) * side
@@ -159,8 +156,7 @@ def _screen(rng: random.Random, side: int) -> Image.Image:
 
 def _scene(rng: random.Random, side: int) -> Image.Image:
     """A child's drawing: sky, ground, sun, houses, trees and people of sticks."""
-    image = Image.new("RGB", (side, side), _one_of(rng, "white", "skyblue", _colour(rng)))
-    draw = ImageDraw.Draw(image)
+    image, draw = _canvas(side, _one_of(rng, "white", "skyblue", _colour(rng)))
     ground = side * rng.uniform(0.55, 0.85)
     draw.rectangle((0, ground, side, side), _one_of(rng, "green", "yellowgreen", _colour(rng)))
     x, y, r = side * rng.random(), side * 0.15, side * rng.uniform(0.05, 0.1)
@@ -170,9 +166,8 @@ def _scene(rng: random.Random, side: int) -> Image.Image:
         ink, kind = _colour(rng), rng.choice(["house", "tree", "person"])
         if kind == "house":
             draw.rectangle((x - r, ground - 2 * r, x + r, ground), ink)
-            draw.polygon(
-                [(x - r, ground - 2 * r), (x + r, ground - 2 * r), (x, ground - 3 * r)], ink
-            )
+            eaves, top = ground - 2 * r, ground - 3 * r
+            draw.polygon([(x - r, eaves), (x + r, eaves), (x, top)], ink)
         elif kind == "tree":
             draw.line((x, ground - 2 * r, x, ground), "brown", max(1, int(r / 3)))
             draw.ellipse((x - r, ground - 3 * r, x + r, ground - r), ink)
@@ -190,6 +185,11 @@ KINDS: tuple[Callable[[random.Random, int], Image.Image], ...] = (
     *(_plain, _noise, _gradient, _stripes, _shapes),
     *(_strokes, _page, _chart, _screen, _scene),
 )
+
+
+def _canvas(side: int, colour: Colour) -> tuple[Image.Image, ImageDraw.ImageDraw]:
+    image = Image.new("RGB", (side, side), colour)
+    return image, ImageDraw.Draw(image)
 
 
 def _colour(rng: random.Random) -> Colour:
@@ -214,13 +214,7 @@ def _around(x: float, y: float, radius: float, turn: float) -> Point:
     return x + radius * math.cos(2 * math.pi * turn), y + radius * math.sin(2 * math.pi * turn)
 
 
-def _write(
-    rng: random.Random,
-    image: Image.Image,
-    box: tuple[float, float, float, float],
-    height: float,
-    ink: Colour,
-) -> None:
+def _write(rng: random.Random, image: Image.Image, box: Box, height: float, ink: Colour) -> None:
     """Fill ``box`` with lines of made-up words, ``height`` pixels high."""
     left, top, right, bottom = box
     font = ImageFont.load_default(max(6.0, height))

@@ -7,32 +7,43 @@ confidence is from it, and what the captions are like.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from handler.engines import Search
 from training.common.progress import progress
-from training.data.splits import DataError, Example, Problems
+from training.data.splits import DataError, Example, Problems, Split
 from training.data.vocabulary import tokenise
 from training.metrics.agreement import calibration_error, confirmed_share
 from training.metrics.coco import CocoScorer
 from training.metrics.faults import count_faults
-from training.packaging.inference import Caption, Model, inference
+from training.packaging.inference import Caption, Model, caption_pictures
+from training.trainer.config import TrainConfig
 
 
 def evaluate(
-    model: Model, examples: Sequence[Example], *, beam_size: int, max_length: int, strict: bool
+    model: Model,
+    splits: Mapping[Split, Sequence[Example]],
+    split: Split = "dev",
+    *,
+    beam_size: int = TrainConfig.beam_size,
+    max_length: int = TrainConfig.max_length,
+    strict: bool = False,
 ) -> tuple[dict[str, Any], dict[str, str]]:
-    """Caption the pictures of ``examples`` as they would be served, and score the captions.
+    """Caption the pictures of a split as they would be served, and score the captions.
 
     Returns:
-        the scores by name (fractions, and counts of captions), and the captions by picture name.
+        the report: what was evaluated, and the scores by name (fractions, and counts of captions);
+        the captions by picture name.
+
+    Raises:
+        DataError: no picture can be read, or, under ``strict``, any cannot.
     """
-    results = inference(
-        [example.path for example in examples],
-        model,
-        beam_size=beam_size,
-        max_length=max_length,
-    )
+    examples = splits[split]
+    search = Search(beam_size, max_length, num_captions=1)
+    results = caption_pictures([example.path for example in examples], model, search)
     found: dict[str, Caption] = {}
     problems = Problems(strict)
     shown = progress(results, "caption", len(examples))
@@ -55,8 +66,17 @@ def evaluate(
         "calibration_error": error,
     }
     return {
+        "split": split,
+        "pictures": len(captions),
+        "beam_size": beam_size,
         **{name: round(value, 4) for name, value in scores.items()},
         "faults": count_faults(captions.values(), max_length),
         "distinct_captions": len(set(captions.values())),
         "words_used": len({word for text in captions.values() for word in tokenise(text)}),
     }, captions
+
+
+def write_json(content: Any, path: Path) -> None:
+    """Write scores or captions as a JSON file."""
+    text = json.dumps(content, indent=2, ensure_ascii=False)
+    path.write_text(text + "\n", encoding="utf-8")

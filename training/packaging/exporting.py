@@ -7,6 +7,7 @@ converts it: ``module.float()`` on a CPU, ``module.half()`` on a GPU.
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,18 +15,30 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from handler.engines import GRAPH, WEIGHTS, OnnxEngine, Search, read_module
+from handler.engines import (
+    GRAPH,
+    WEIGHTS,
+    Engine,
+    OnnxEngine,
+    Search,
+    TorchScriptEngine,
+    read_module,
+)
+from training.common.errors import UserError
+from training.common.model_files import VOCABULARY
 from training.model.captioner import Captioner
 from training.packaging.onnx_graph import build_graph
+from training.trainer import checkpoint
+
+logger = logging.getLogger(__name__)
 
 PARITY_BATCHES = (1, 2, 5)
 PARITY_TOLERANCE = 1e-4  # of log-probabilities, attention and confidence
 # A captioner in any form, called as ``Captioner.forward`` is.
 Form = Callable[[Tensor, int, int, bool], tuple[Tensor, ...]]
-PRESERVED = ["image_size", "grid_rows", "grid_columns", "vocab_size", "generate"]
 
 
-class ExportError(RuntimeError):
+class ExportError(UserError):
     """The exported module does not do what the trained one does; nothing was written."""
 
 
@@ -51,13 +64,14 @@ def export(captioner: Captioner, path: Path, *, onnx: bool = True) -> torch.jit.
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         scripted.half().save(str(partial), _extra_files=beside)
-        reloaded = load_exported(partial)
-        frozen = torch.jit.freeze(load_exported(partial), preserved_attrs=PRESERVED)
+        reloaded, cpu = load_exported(partial), torch.device("cpu")
+        frozen = TorchScriptEngine(read_module(partial, cpu), cpu)
         captioner.float()
         scripted.float()
-        others = {"scripted": scripted, "reloaded": reloaded, "frozen": frozen}
+        others: dict[str, Form] = {"scripted": scripted, "reloaded": reloaded}
+        others["frozen"] = _as_form(frozen)
         if onnx:
-            others["ONNX"] = _as_module(OnnxEngine(read_module(partial, torch.device("cpu"))))
+            others["ONNX"] = _as_form(OnnxEngine(read_module(partial, cpu)))
         check_parity(captioner, others)
         os.replace(partial, path)
     finally:
@@ -65,12 +79,21 @@ def export(captioner: Captioner, path: Path, *, onnx: bool = True) -> torch.jit.
     return reloaded
 
 
-def load_exported(path: Path, device: torch.device | None = None) -> torch.jit.ScriptModule:
-    """Load an exported captioner in eval mode, in float32."""
-    return torch.jit.load(str(path), map_location=device or "cpu").float().eval()
+def export_checkpoint(path: Path, output: Path, *, onnx: bool = True) -> None:
+    """Export the captioner of a checkpoint, with its vocabulary beside it; see ``export``."""
+    trained = checkpoint.load(path)
+    export(trained.captioner, output, onnx=onnx)
+    trained.vocabulary.save(output.with_name(VOCABULARY))
+    logger.info("Wrote %s (%.1f MB) and %s.", output, output.stat().st_size / 1e6, VOCABULARY)
 
 
-def _as_module(engine: OnnxEngine) -> Form:
+def load_exported(path: Path) -> torch.jit.ScriptModule:
+    """Load an exported captioner in eval mode, in float32 on the CPU."""
+    script: torch.jit.ScriptModule = read_module(path, torch.device("cpu")).script.float()
+    return script
+
+
+def _as_form(engine: Engine) -> Form:
     return lambda images, beam_size, max_length, with_attention: engine(
         images, Search(beam_size, max_length, beam_size, with_attention)
     )
@@ -89,7 +112,7 @@ def check_parity(eager: Captioner, others: Mapping[str, Form]) -> None:
         for name, module in others.items():
             other_tokens, *other_scores = module(images, 3, 20, True)
             if not torch.equal(tokens, other_tokens):
-                raise ExportError(f"The {name} captioner says other words (batch of {batch}).")
+                raise ExportError(f"The {name} captioner finds other words (batch of {batch}).")
             for ours, theirs in zip(scores, other_scores, strict=True):
                 difference = float((ours - theirs).abs().max())
                 if not difference <= PARITY_TOLERANCE:

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import tempfile
-import zipfile
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from handler import captioner as served
 from handler.decode import decode
+from handler.engines import Beams, Search
 from handler.errors import PictureError
-from handler.text import EOS, PAD, detokenise, read_vocabulary
+from handler.text import EOS, PAD, detokenise
+from training.common.model_files import ModelError, is_checkpoint, open_model
+from training.trainer import checkpoint
+from training.trainer.checkpoint import Checkpoint
 
 BATCH_SIZE = 16
-
-
-class ModelError(RuntimeError):
-    """The model cannot be loaded; the message says what was expected."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Caption:
 
     text: str
     log_probability: float  # natural logarithm, of the whole sentence with its <EOS>
-    confidence: float  # 0 to 1: see training.calibration
+    confidence: float  # 0 to 1: see training.model.confidence
 
 
 @dataclass(frozen=True)
@@ -40,98 +41,62 @@ class Result:
     error: str | None = None
 
 
-@dataclass(frozen=True)
-class Model:
-    """A captioner ready to run, with the words of its vocabulary by id."""
+class Model(Protocol):
+    """A captioner ready to run: the handler's own, or that of a checkpoint."""
 
-    module: nn.Module
-    itos: list[str]
     image_size: int  # pixels
-    device: torch.device
+    vocabulary: list[str]  # words by id
+
+    def __call__(self, images: Tensor, search: Search) -> Beams:
+        """Caption pictures, ``[B, 3, S, S]`` uint8 RGB on the CPU."""
 
 
-def load_model(
-    path: Path, *, vocabulary: Path | None = None, device: torch.device | str = "cpu"
-) -> Model:
-    """Load a ``.mar`` archive, an exported ``captioner.pt`` or a checkpoint of ``training.train``.
+class Trained:
+    """The captioner of a checkpoint, as it was trained and before it is exported."""
 
-    Args:
-        vocabulary: the ``vocab.json`` of an exported module; by default the one beside it.
+    def __init__(self, trained: Checkpoint, device: torch.device) -> None:
+        self._module = trained.captioner.to(device)
+        self._device = device
+        self.image_size = trained.captioner.image_size
+        self.vocabulary = trained.vocabulary.itos
 
-    Raises:
-        ModelError: the file is missing or is none of these.
-    """
-    device = torch.device(device)
-    if not path.is_file():
-        raise ModelError(f"There is no model {path}.")
-    if not zipfile.is_zipfile(path):
-        raise ModelError(f"{path} is neither a .mar archive nor a .pt file of this project.")
-    with zipfile.ZipFile(path) as file:
-        names = file.namelist()
-        if "MAR-INF/MANIFEST.json" in names:
-            if not {"captioner.pt", "vocab.json"} <= set(names):
-                raise ModelError(f"{path.name} holds no captioner.pt and vocab.json.")
-            with tempfile.TemporaryDirectory() as folder:
-                file.extractall(folder, ["captioner.pt", "vocab.json"])
-                return _load_exported(Path(folder, "captioner.pt"), None, device)
-    if any("/code/" in name for name in names):
-        return _load_exported(path, vocabulary, device)
-    from training.trainer import checkpoint
-
-    trained = checkpoint.load(path)
-    captioner = trained.captioner.to(device)
-    return Model(captioner, trained.vocabulary.itos, captioner.image_size, device)
-
-
-def _load_exported(path: Path, vocabulary: Path | None, device: torch.device) -> Model:
-    vocabulary = vocabulary or path.with_name("vocab.json")
-    if not vocabulary.is_file():
-        raise ModelError(f"The vocabulary {vocabulary} of {path.name} is not there.")
-    try:
-        itos = read_vocabulary(vocabulary)
-    except ValueError as error:
-        raise ModelError(f"{error}.") from error
-    module = torch.jit.load(str(path), map_location=device).float().eval()
-    if len(itos) != module.vocab_size:
-        raise ModelError(
-            f"{vocabulary.name} has {len(itos)} tokens, but {path.name} has {module.vocab_size}: "
-            "they belong to different models."
+    @torch.inference_mode()
+    def __call__(self, images: Tensor, search: Search) -> Beams:
+        beam_size, max_length, num_captions, with_attention = search
+        found = self._module(
+            images.to(self._device), beam_size, max_length, with_attention, num_captions
         )
-    return Model(module, itos, int(module.image_size), device)
+        return Beams(*(tensor.cpu() for tensor in found))
 
 
-def inference(
-    pictures: Path | Sequence[Path],
-    model: Model | Path,
-    *,
-    device: torch.device | str = "cpu",
-    vocabulary: Path | None = None,
-    beam_size: int = 3,
-    num_captions: int = 1,
-    max_length: int = 20,
-) -> Iterator[Result]:
-    """Caption picture files, in order and in batches; an unreadable one fails alone.
+def load_model(path: Path, device: torch.device | None = None) -> Model:
+    """Load an archive, an exported ``captioner.pt`` or a checkpoint of ``training.train``.
 
-    Args:
-        model: a loaded model, or what ``load_model`` takes (with ``device`` and ``vocabulary``).
-        num_captions: sentences for each picture, at most ``beam_size``.
+    What was exported is loaded as the handler loads it: by the fastest engine for the device.
 
     Raises:
-        ModelError: the model cannot be loaded.
+        ModelError, CheckpointError: the file is missing or is none of these.
     """
-    if isinstance(model, Path):
-        model = load_model(model, vocabulary=vocabulary, device=device)
-    paths = [pictures] if isinstance(pictures, Path) else list(pictures)
+    device = device or torch.device("cpu")
+    if is_checkpoint(path):
+        return Trained(checkpoint.load(path), device)
+    with open_model(path) as files:
+        try:
+            return served.Captioner(files.module, files.vocabulary, device)
+        except ValueError as error:
+            raise ModelError(f"{path.name}: {error}.") from error
+
+
+def caption_pictures(paths: Sequence[Path], model: Model, search: Search) -> Iterator[Result]:
+    """Caption picture files, in order and in batches; an unreadable one fails alone."""
     for start in range(0, len(paths), BATCH_SIZE):
         chunk = paths[start : start + BATCH_SIZE]
         decoded = [_read(path, model.image_size) for path in chunk]
         readable = [pixels for pixels in decoded if isinstance(pixels, Tensor)]
-        captions = iter(
-            _caption(model, torch.stack(readable), beam_size, max_length) if readable else ()
-        )
+        captions = iter(_caption(model, torch.stack(readable), search) if readable else ())
         for path, pixels in zip(chunk, decoded, strict=True):
             if isinstance(pixels, Tensor):
-                yield Result(path, next(captions)[:num_captions])
+                yield Result(path, next(captions))
             else:
                 yield Result(path, [], pixels)
 
@@ -146,19 +111,20 @@ def _read(path: Path, image_size: int) -> Tensor | str:
         return f"The file cannot be read ({error.strerror})."
 
 
-@torch.inference_mode()
-def _caption(model: Model, images: Tensor, beam_size: int, max_length: int) -> list[list[Caption]]:
-    found = model.module(images.to(model.device), beam_size, max_length, False)
-    tokens, log_probs = found[:2]
-    totals = log_probs.sum(-1)  # (B, K)
-    # Modules exported before confidence was a result of its own have the geometric mean.
-    confidences = found[3] if len(found) > 3 else (totals / (tokens != PAD).sum(-1)).exp()
+def _caption(model: Model, images: Tensor, search: Search) -> list[list[Caption]]:
+    beams = model(images, search)
+    totals = beams.log_probs.sum(-1)  # (B, N)
     return [
         [
             Caption(
-                detokenise([model.itos[i] for i in row if i not in (PAD, EOS)]), total, confidence
+                detokenise([model.vocabulary[i] for i in row if i not in (PAD, EOS)]),
+                total,
+                confidence,
             )
             for row, total, confidence in zip(*rows, strict=True)
+            if total > -math.inf  # a captioner of few words may have fewer sentences than beams
         ]
-        for rows in zip(tokens.tolist(), totals.tolist(), confidences.tolist(), strict=True)
+        for rows in zip(
+            beams.tokens.tolist(), totals.tolist(), beams.confidence.tolist(), strict=True
+        )
     ]

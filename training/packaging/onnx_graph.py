@@ -9,8 +9,8 @@ Inputs, whose sizes say how far to search:
 Outputs: those of ``Captioner.forward``, of all K sentences.
 
 A weight is known by its name in the module's state dict, with ``.T`` behind it where it stands
-transposed. Its values are not in the graph: whoever loads the graph gives them, so that an archive
-holds them once.
+transposed. Its values are not in the graph: the program that loads the graph supplies them, so
+that an archive holds them once.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class _Finish(_Part):
 
 @dataclass(frozen=True)
 class Graph:
-    """An ONNX graph, serialised, and the names of the weights that it wants."""
+    """An ONNX graph, serialised, and the names of the weights that it needs."""
 
     onnx: bytes
     weights: list[str]

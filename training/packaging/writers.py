@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TextIO
 
-from training.packaging.inference import Result
+from training.packaging.inference import Caption, Result
 
 SUFFIXES = frozenset(
     [".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"]
@@ -28,24 +28,21 @@ def write_csv(results: Iterable[Result], out: TextIO) -> None:
     rows = csv.writer(out)
     rows.writerow(["image", "caption", "rank", "log_probability", "confidence"])
     for result in results:
-        for rank, c in enumerate(result.captions, start=1):
-            row = [result.path, c.text, rank, round(c.log_probability, 4), round(c.confidence, 4)]
-            rows.writerow(row)
+        for rank, (text, *scores) in enumerate(map(_rounded, result.captions), start=1):
+            rows.writerow([result.path, text, rank, *scores])
 
 
 def write_json_lines(results: Iterable[Result], out: TextIO) -> None:
     """An object a picture, with all its captions."""
+    names = ("caption", "log_probability", "confidence")
     for result in results:
-        captions = [
-            {
-                "caption": caption.text,
-                "log_probability": round(caption.log_probability, 4),
-                "confidence": round(caption.confidence, 4),
-            }
-            for caption in result.captions
-        ]
+        captions = [dict(zip(names, _rounded(c), strict=True)) for c in result.captions]
         line = {"image": str(result.path), "captions": captions}
         print(json.dumps(line, ensure_ascii=False), file=out, flush=True)
+
+
+def _rounded(caption: Caption) -> tuple[str, float, float]:
+    return caption.text, round(caption.log_probability, 4), round(caption.confidence, 4)
 
 
 WRITERS: dict[str, Callable[[Iterable[Result], TextIO], None]] = {

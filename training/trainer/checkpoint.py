@@ -1,17 +1,17 @@
-"""Checkpoints: a model together with all that is needed to use it or to go on training it."""
+"""Checkpoints: a model together with all that is needed to use it or to continue training it."""
 
 from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
+from training.common.errors import UserError
 from training.data.vocabulary import Vocabulary
 from training.model.captioner import Captioner
 from training.model.decoders import build_decoder
@@ -19,7 +19,7 @@ from training.model.encoders import build_encoder
 from training.trainer.config import TrainConfig
 
 
-class CheckpointError(RuntimeError):
+class CheckpointError(UserError):
     """A checkpoint is missing, damaged or of another kind; the message says what to do."""
 
 
@@ -74,21 +74,15 @@ def read(path: Path) -> dict[str, Any]:
 
 def load(path: Path) -> Checkpoint:
     """Rebuild the captioner of a checkpoint, in eval mode on the CPU."""
-    content = read(path)
-    return rebuild(content["config"], content["itos"], content["model"], content.get("training"))
+    return rebuild(read(path))
 
 
-def rebuild(
-    config: dict[str, Any],
-    itos: Sequence[str],
-    weights: Mapping[str, Tensor],
-    training: dict[str, Any] | None = None,
-) -> Checkpoint:
-    """A captioner in eval mode on the CPU, from its configuration, its words and its weights."""
+def rebuild(content: Mapping[str, Any]) -> Checkpoint:
+    """A captioner in eval mode on the CPU, from the ``config``, ``itos`` and ``model`` of one."""
     known = {item.name for item in dataclasses.fields(TrainConfig)}
-    described = TrainConfig(**{name: value for name, value in config.items() if name in known})
-    vocabulary = Vocabulary(described.freq_threshold)
-    vocabulary.extend(itos)
-    captioner = build_captioner(described, len(vocabulary), pretrained=False)
-    captioner.load_state_dict(weights)
-    return Checkpoint(captioner.eval(), vocabulary, described, training or {})
+    config = TrainConfig(**{k: value for k, value in content["config"].items() if k in known})
+    vocabulary = Vocabulary(config.freq_threshold)
+    vocabulary.extend(content["itos"])
+    captioner = build_captioner(config, len(vocabulary), pretrained=False)
+    captioner.load_state_dict(content["model"])
+    return Checkpoint(captioner.eval(), vocabulary, config, content.get("training", {}))

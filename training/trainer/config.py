@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_type_hints
 
 from handler.options import MAX_BEAM_SIZE, MAX_LENGTH
+from training.common.errors import OptionError
 from training.model.decoders import DECODERS
 
 PRECISIONS = ("auto", "float32", "bfloat16")
@@ -54,7 +55,7 @@ class TrainConfig:
     train_encoder: bool = option(False, "train the whole encoder from the first epoch")
     flips: bool = option(True, "also train on mirrored pictures")
     crop: float = option(0.6, "smallest share of a picture that a random crop keeps", 0.05, 1)
-    views: int = option(2, "looks at a picture whose features are cached, mirrored or cropped", 1)
+    views: int = option(2, "views, mirrored or cropped, of a picture with cached features", 1)
     # Fine-tuning of the encoder, after the epochs above
     finetune_epochs: int = option(10, "epochs of cross-entropy with the encoder's end released", 0)
     finetune_stages: int = option(6, "stages of the encoder, from its end, that are released", 1)
@@ -83,7 +84,7 @@ class TrainConfig:
         _check_choice("--schedule", self.schedule, SCHEDULES)
         _check_choice("--precision", self.precision, PRECISIONS)
         if self.decoder == "attention" and self.hidden_size % self.heads:
-            raise ValueError(
+            raise OptionError(
                 f"--hidden-size must be a multiple of --heads, but {self.hidden_size} is not "
                 f"one of {self.heads}."
             )
@@ -102,20 +103,55 @@ class TrainConfig:
     def command_line(self) -> str:
         """The command that trains with this configuration, apart from the places of files."""
         words = ["python -m training.train --data DATA"]
+        useless = self.without_effect()
         for item in dataclasses.fields(self):
-            value, flag = getattr(self, item.name), item.name.replace("_", "-")
-            if value == item.default:
+            value, flag = getattr(self, item.name), _flag(item.name)
+            if value == item.default or item.name in useless:
                 continue
             if isinstance(value, bool):
-                words.append(f"--{flag}" if value else f"--no-{flag}")
+                words.append(flag if value else flag.replace("--", "--no-", 1))
             else:
-                words.append(f"--{flag} {value}")
+                words.append(f"{flag} {value}")
         return " ".join(words)
+
+    def without_effect(self) -> dict[str, str]:
+        """The fields that change nothing in this configuration, and the option each one lacks."""
+        return {
+            name: lacking
+            for lacking, holds, names in NEEDS
+            if not holds(self)
+            for name in names.split()
+        }
 
     def save(self, path: Path) -> None:
         """Write the resolved configuration as JSON."""
         path.write_text(json.dumps(dataclasses.asdict(self), indent=2) + "\n", encoding="utf-8")
 
+
+# Each row: an option, whether a configuration has it, and the fields that have no effect without.
+NEEDS: tuple[tuple[str, Callable[[TrainConfig], bool], str], ...] = (
+    ("--decoder attention", lambda c: c.decoder == "attention", "heads embed_dropout"),
+    ("--decoder lstm", lambda c: c.decoder == "lstm", "num_layers"),
+    ("--epochs", lambda c: c.epochs > 0, "lr train_encoder"),
+    ("--flips or a --crop below 1", lambda c: c.flips or c.crop < 1, "views"),
+    ("--sampling", lambda c: c.sampling > 0, "sampling_step sampling_every"),
+    (
+        "--epochs or --finetune-epochs",
+        lambda c: c.epochs > 0 or c.finetune_epochs > 0,
+        "schedule label_smoothing sampling sampling_step sampling_every",
+    ),
+    ("--finetune-epochs", lambda c: c.finetune_epochs > 0, "finetune_stages finetune_lr"),
+    (
+        "--finetune-epochs or --train-encoder",
+        lambda c: c.finetune_epochs > 0 or (c.train_encoder and c.epochs > 0),
+        "encoder_lr",
+    ),
+    (
+        "--scst-epochs",
+        lambda c: c.scst_epochs > 0,
+        "scst_lr scst_share scst_samples scst_bleu scst_mix",
+    ),
+)
 
 # 'best': the shipped model. 'original': the hyper-parameters of the design that this project
 # started from, to the letter.
@@ -168,13 +204,12 @@ def add_config_arguments(parser: argparse.ArgumentParser) -> None:
     hints = get_type_hints(TrainConfig)
     group = parser.add_argument_group("configuration")
     for item in dataclasses.fields(TrainConfig):
-        flag = "--" + item.name.replace("_", "-")
         text = f"{item.metadata['help']} (default: {item.default})"
         if hints[item.name] is bool:
             kind: dict[str, Any] = {"action": argparse.BooleanOptionalAction}
         else:
             kind = {"type": hints[item.name], "metavar": hints[item.name].__name__.upper()}
-        group.add_argument(flag, default=None, help=text, **kind)
+        group.add_argument(_flag(item.name), default=None, help=text, **kind)
 
 
 def config_from_arguments(
@@ -186,7 +221,7 @@ def config_from_arguments(
         architecture: of the weights to start from, if there are any: options that are decided.
 
     Raises:
-        ValueError: an option is out of range, or contradicts ``architecture``; named.
+        OptionError: an option is out of range, contradicts ``architecture`` or has no effect.
     """
     given = {
         item.name: getattr(arguments, item.name)
@@ -194,14 +229,22 @@ def config_from_arguments(
         if getattr(arguments, item.name) is not None
     }
     preset = PRESETS[arguments.preset or ("default" if architecture is None else "adapt")]
-    decided = architecture or {}
+    chosen, decided = {**preset, **given}, architecture or {}
     for name, value in decided.items():
-        if given.get(name, value) != value:
-            raise ValueError(
-                f"--{name.replace('_', '-')} is {value} in the weights that --init names, and "
-                f"cannot be {given[name]}."
+        if chosen.get(name, value) != value:
+            raise OptionError(
+                f"{_flag(name)} is {value} in the weights that --init names, and cannot be "
+                f"{chosen[name]}."
             )
-    return TrainConfig(**{**preset, **given, **decided})
+    config = TrainConfig(**{**chosen, **decided})
+    for name, lacking in config.without_effect().items():
+        if name in given:
+            raise OptionError(f"{_flag(name)} has no effect without {lacking}. Leave it out.")
+    return config
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
 
 
 def _check_range(item: dataclasses.Field[Any], value: Any) -> None:
@@ -209,10 +252,9 @@ def _check_range(item: dataclasses.Field[Any], value: Any) -> None:
     # "not at least" and not "below": that way NaN is out of range too.
     if (low is not None and not value >= low) or (high is not None and not value <= high):
         accepted = f"at least {low}" if high is None else f"between {low} and {high}"
-        flag = "--" + item.name.replace("_", "-")
-        raise ValueError(f"{flag} must be {accepted}, but is {value}.")
+        raise OptionError(f"{_flag(item.name)} must be {accepted}, but is {value}.")
 
 
 def _check_choice(flag: str, value: str, accepted: Sequence[str]) -> None:
     if value not in accepted:
-        raise ValueError(f"{flag} must be one of {', '.join(accepted)}, but is {value!r}.")
+        raise OptionError(f"{flag} must be one of {', '.join(accepted)}, but is {value!r}.")

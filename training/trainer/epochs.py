@@ -1,8 +1,8 @@
-"""One epoch of each kind of training, and captions of a whole split."""
+"""One epoch of training, and a step of each kind of it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -13,9 +13,7 @@ from torch.utils.data import DataLoader
 from handler.text import EOS, PAD, SOS
 from training.common import parallel
 from training.common.progress import progress
-from training.data.batches import Batch, CaptionDataset
-from training.data.splits import Example
-from training.data.vocabulary import Vocabulary
+from training.data.batches import Batch
 from training.model.captioner import Captioner
 from training.model.decoders import Decoder
 from training.trainer.optimisation import Optimisation, check_finite
@@ -35,7 +33,7 @@ class CrossEntropy(nn.Module):
         self.label_smoothing = label_smoothing
 
     def forward(self, images: Tensor, captions: Tensor, sampling: float) -> Tensor:
-        """Summed loss of ``captions`` ``[B, C, T]``; see ``train_one_epoch`` for ``sampling``."""
+        """Summed loss of ``captions`` ``[B, C, T]``; ``sampling``: see ``cross_entropy_step``."""
         features = features_of(self.captioner, images)
         return cross_entropy(
             self.captioner.decoder, features, captions, self.label_smoothing, sampling, "sum"
@@ -50,52 +48,71 @@ class SelfCritical(nn.Module):
         self.captioner = captioner
 
     def forward(
-        self, features: Tensor, drawn: Tensor, weights: Tensor, said: Tensor, mix: Tensor
+        self, features: Tensor, drawn: Tensor, weights: Tensor, reference: Tensor, mix: Tensor
     ) -> Tensor:
         """Minus the log-probabilities of ``drawn`` ``[B, N, T]``, each by its weight ``[B, N]``,
-        and ``mix`` times the summed cross-entropy of ``said`` ``[B, C, T]``."""
+        and ``mix`` times the summed cross-entropy of ``reference`` ``[B, C, T]``."""
         loss = -(weights * sentence_log_probs(self.captioner, features, drawn)).sum()
         if mix > 0:
             loss = loss + mix * cross_entropy(
-                self.captioner.decoder, features, said, reduction="sum"
+                self.captioner.decoder, features, reference, reduction="sum"
             )
         return loss
 
 
 def train_one_epoch(
     captioner: Captioner,
-    objective: nn.Module,
     loader: DataLoader[Any],
+    step: Callable[[Batch], float],
+    record: Callable[[int, float], None] | None = None,
+) -> float:
+    """Train ``captioner`` on every batch; returns the mean of what the steps returned.
+
+    Args:
+        step: trains on a batch and returns its loss or reward: one of the functions below.
+        record: called after every step with its number in the epoch and what it returned.
+    """
+    captioner.train()
+    values = []
+    for number, batch in enumerate(progress(loader, "train", len(loader))):
+        values.append(step(batch))
+        if record:
+            record(number, values[-1])
+    return sum(values) / len(values)
+
+
+def cross_entropy_step(
+    batch: Batch,
+    captioner: Captioner,
+    objective: nn.Module,
     optimisation: Optimisation,
     *,
     sampling: float = 0.0,
-) -> Iterator[float]:
-    """Train on ``objective``, a ``CrossEntropy``; yields the mean loss per word of every step.
+) -> float:
+    """Train on ``objective``, a ``CrossEntropy``; returns the mean loss per word.
 
     Args:
         sampling: share of input words drawn from the model itself (scheduled sampling, Bengio et
             al., 2015; in two parallel passes as in Duckworth et al., 2019).
     """
-    captioner.train()
-    for batch in progress(loader, "train", len(loader)):
-        batch = batch.to(optimisation.device)
-        with optimisation.autocast():
-            loss = objective(batch.images, batch.captions, sampling)
-        yield optimisation.step(loss * _share(batch.captions), captioner)
+    batch = batch.to(optimisation.device)
+    with optimisation.autocast():
+        loss = objective(batch.images, batch.captions, sampling)
+    return optimisation.step(loss * _share(batch.captions), captioner)
 
 
-def train_one_epoch_self_critical(
+def self_critical_step(
+    batch: Batch,
     captioner: Captioner,
     objective: nn.Module,
-    loader: DataLoader[Any],
     optimisation: Optimisation,
-    reward: Reward,
     *,
+    reward: Reward,
     samples: int,
     max_length: int,
     mix: float = 0.0,
-) -> Iterator[float]:
-    """Train on ``objective``, a ``SelfCritical``; yields the mean reward of every step.
+) -> float:
+    """Train on ``objective``, a ``SelfCritical``; returns the mean reward.
 
     Source: Rennie et al., CVPR 2017, with the mean of a picture's other samples as the baseline
     (Luo, arXiv 2003.09971). Sentences are drawn without dropout, then scored in one parallel pass.
@@ -104,22 +121,20 @@ def train_one_epoch_self_critical(
         mix: weight of the cross-entropy of one of the picture's captions, drawn at random, beside
             the reward (Wu et al., arXiv 1609.08144, equation 9).
     """
-    for batch in progress(loader, "scst", len(loader)):
-        batch = batch.to(optimisation.device)
-        captioner.eval()
-        with optimisation.autocast():
-            features = features_of(captioner, batch.images)
-            drawn = sample(captioner, features, samples, max_length)  # (B, N, T)
-        rewards = reward(drawn, batch.indices).to(optimisation.device)  # (B, N)
-        others = (rewards.sum(1, keepdim=True) - rewards) / (samples - 1)
-        said = _one_of(batch.captions)
-        captioner.train()
-        with optimisation.autocast():
-            weights = (rewards - others) * _share(drawn)
-            loss = objective(features, drawn, weights, said, mix * _share(said))
-        optimisation.step(loss, captioner)
-        mean = parallel.total(rewards.mean()) / parallel.world_size()
-        yield float(mean)
+    batch = batch.to(optimisation.device)
+    captioner.eval()
+    with optimisation.autocast():
+        features = features_of(captioner, batch.images)
+        drawn = sample(captioner, features, samples, max_length)  # (B, N, T)
+    rewards = reward(drawn, batch.indices).to(optimisation.device)  # (B, N)
+    others = (rewards.sum(1, keepdim=True) - rewards) / (samples - 1)
+    reference = _one_of(batch.captions)
+    captioner.train()
+    with optimisation.autocast():
+        weights = (rewards - others) * _share(drawn)
+        loss = objective(features, drawn, weights, reference, mix * _share(reference))
+    optimisation.step(loss, captioner)
+    return float(parallel.total(rewards.mean())) / parallel.world_size()
 
 
 def _share(words: Tensor) -> Tensor:
@@ -229,55 +244,3 @@ def sentence_log_probs(captioner: Captioner, features: Tensor, drawn: Tensor) ->
     logits = captioner.decoder.logits(hidden).float() + forbidden
     chosen = logits.log_softmax(-1).gather(1, drawn[kept].unsqueeze(1)).squeeze(1)
     return torch.zeros(drawn.shape, device=drawn.device).masked_scatter(kept, chosen).sum(-1)
-
-
-@torch.inference_mode()
-def caption_split(
-    captioner: Captioner,
-    loader: DataLoader[Any],
-    dataset: CaptionDataset,
-    device: torch.device,
-    *,
-    beam_size: int,
-    max_length: int,
-) -> dict[str, str]:
-    """The best caption of every picture of a split, by picture name."""
-    captioner.eval()
-    captions: dict[str, str] = {}
-    for batch in progress(loader, "caption", len(loader)):
-        features = features_of(captioner, batch.images.to(device))
-        tokens, _, _ = captioner.generate(features, beam_size, max_length, False)
-        for index, words in zip(batch.indices.tolist(), tokens[:, 0].tolist(), strict=True):
-            captions[dataset.examples[index].name] = dataset.vocabulary.decode(words)
-    return captions
-
-
-@torch.inference_mode()
-def validation_loss(captioner: Captioner, loader: Iterable[Batch], device: torch.device) -> float:
-    """Plain cross-entropy per word over a split."""
-    captioner.eval()
-    total, words = 0.0, 0
-    for batch in loader:
-        batch = batch.to(device)
-        count = int((batch.captions != PAD).sum())
-        loss = cross_entropy(
-            captioner.decoder, features_of(captioner, batch.images), batch.captions
-        )
-        total += float(loss) * count
-        words += count
-    return total / words
-
-
-def print_examples(
-    captioner: Captioner, images: Tensor, examples: Sequence[Example], vocabulary: Vocabulary
-) -> str:
-    """Greedy captions of a few pictures, beside what people said, as Markdown for TensorBoard."""
-    was_training = captioner.training
-    captioner.eval()
-    with torch.inference_mode():
-        tokens, _, _ = captioner.generate(features_of(captioner, images), 1, 20, False)
-    captioner.train(was_training)
-    return "\n".join(
-        f"- {example.name}: **{vocabulary.decode(words)}** ({example.captions[0]})"
-        for example, words in zip(examples, tokens[:, 0].tolist(), strict=True)
-    )

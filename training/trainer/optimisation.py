@@ -17,13 +17,15 @@ from torch.nn.utils import clip_grad_norm_
 from torch.optim.swa_utils import AveragedModel
 
 from training.common import parallel
+from training.common.errors import UserError
+from training.trainer.config import TrainConfig
 
 Autocast = AbstractContextManager[None]
 
 WARM_UP = 0.1  # share of the steps over which the learning rate rises
 
 
-class TrainingError(RuntimeError):
+class TrainingError(UserError):
     """Training cannot go on; the message says why and what to change."""
 
 
@@ -80,39 +82,45 @@ class Optimisation:
 def build_optimisation(
     model: nn.Module,
     groups: list[tuple[Iterable[nn.Parameter], float]],
+    config: TrainConfig,
+    device: torch.device,
     *,
     steps: int,
-    constant: bool,
-    weight_decay: float,
-    clip: float,
-    ema: float,
-    precision: str,
-    device: torch.device,
+    constant: bool = False,
 ) -> Optimisation:
-    """AdamW (Loshchilov & Hutter, 2019; Adam where ``weight_decay`` is 0) and what goes with it.
+    """AdamW (Loshchilov & Hutter, 2019; Adam without weight decay) and what goes with it.
 
     Args:
         groups: parameters with their learning rates; frozen parameters are left out.
         steps: of the whole phase, for the schedule.
-        constant: keep the learning rate as it is.
-        ema: decay of the moving average of ``model``'s weights; 0 keeps none.
+        constant: keep the learning rate as it is, whatever the configuration says.
     """
     trained = [([p for p in parameters if p.requires_grad], lr) for parameters, lr in groups]
     optimizer = torch.optim.AdamW(
         [{"params": parameters, "lr": lr} for parameters, lr in trained if parameters],
-        weight_decay=weight_decay,
+        weight_decay=config.weight_decay,
     )
+    constant = constant or config.schedule == "constant"
     shape = partial(learning_rate, total=steps, constant=constant)
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, shape)
+    ema = config.ema
     average = AveragedModel(model, avg_fn=partial(_average, decay=ema)) if ema else None
-    return Optimisation(
-        optimizer, scheduler, average, clip, device, autocast_for(precision, device)
-    )
+    autocast = autocast_for(config.precision, device)
+    return Optimisation(optimizer, scheduler, average, config.clip, device, autocast)
 
 
 def _average(mean: Tensor, current: Tensor, updates: Tensor | int, *, decay: float) -> Tensor:
     """Exponential moving average whose decay grows, so that it soon forgets where it began."""
     return mean.lerp(current, 1 - min(decay, (1 + float(updates)) / (10 + float(updates))))
+
+
+def blend(before: dict[str, Tensor], after: dict[str, Tensor], share: float) -> dict[str, Tensor]:
+    """State dicts interpolated: ``share`` of ``after``, the rest of ``before``."""
+    return {
+        # What did not change is taken as it is: masks hold infinities, counters are whole numbers.
+        name: new if torch.equal(before[name], new) else before[name].lerp(new, share)
+        for name, new in after.items()
+    }
 
 
 def learning_rate(step: int, *, total: int, constant: bool) -> float:
@@ -139,8 +147,8 @@ def autocast_for(precision: str, device: torch.device) -> Callable[[], Autocast]
 def cpu_gains_from_bfloat16() -> bool:
     """Whether this CPU multiplies bfloat16 clearly faster than float32: tried once, in 0.1 s.
 
-    Its instructions alone do not tell: an Intel Xeon with AVX-512 bfloat16, but without AMX, takes
-    1.7 times as long with them as without.
+    Its instructions alone do not show it: an Intel Xeon with AVX-512 bfloat16, but without AMX,
+    takes 1.7 times as long with them as without.
     """
     abilities = torch.cpu.get_capabilities()
     if not (abilities.get("avx512_bf16") or abilities.get("amx_bf16")):

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import tempfile
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,10 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from handler.text import read_vocabulary
+from training.common.model_files import is_checkpoint, open_model
 from training.model.captioner import Captioner
 from training.trainer import checkpoint
-from training.trainer.checkpoint import CheckpointError
 
 # The fields of TrainConfig that decide the shapes of the weights.
 ARCHITECTURE = (
@@ -40,35 +36,22 @@ class Start:
 
 
 def read_start(path: Path) -> Start:
-    """Read a ``.mar`` archive of this project, or a checkpoint of ``training.train``.
+    """Read an archive of this project, or a checkpoint of ``training.train``.
 
     Raises:
-        CheckpointError: it is neither.
+        ModelError, CheckpointError: it is neither.
     """
-    if path.suffix != ".mar":
+    if is_checkpoint(path):
         content = checkpoint.read(path)
-        return Start(path.name, content["model"], content["itos"], _pick(content["config"]))
-    names = ["captioner.pt", "vocab.json", "model_card.json"]
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            with zipfile.ZipFile(path) as file:
-                file.extractall(folder, names)
-        except (OSError, KeyError, zipfile.BadZipFile) as error:
-            raise CheckpointError(f"{path} is not an archive of this project: {error}") from error
-        module, vocabulary, card = (Path(folder, name) for name in names)
-        weights = torch.jit.load(str(module), map_location="cpu").float().state_dict()
-        trained = json.loads(card.read_text(encoding="utf-8"))
-        return Start(
-            path.name, weights, read_vocabulary(vocabulary), _pick(trained["configuration"])
-        )
-
-
-def _pick(config: dict[str, Any]) -> dict[str, Any]:
-    return {name: config[name] for name in ARCHITECTURE}
+    else:
+        with open_model(path) as files:
+            content = files.content()
+    architecture = {name: content["config"][name] for name in ARCHITECTURE}
+    return Start(path.name, content["model"], content["itos"], architecture)
 
 
 @torch.no_grad()
-def take_over(captioner: Captioner, start: Start) -> None:
+def initialise_from(captioner: Captioner, start: Start) -> None:
     """Copy the weights of ``start`` into ``captioner``, whose vocabulary begins with its words.
 
     What belongs to a word (rows of the embedding and of the output layer) starts, for a new word,

@@ -1,14 +1,14 @@
-"""A training run: its epochs, what it keeps on disk and how it goes on."""
+"""A training run: its phases and their epochs."""
 
 from __future__ import annotations
 
 import copy
-import dataclasses
 import logging
-import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,59 +19,44 @@ from torch.utils.data import DataLoader, DistributedSampler
 from handler.options import MAX_BEAM_SIZE
 from handler.text import SPECIALS
 from training.common import parallel
+from training.data.batches import Batch, CaptionDataset
 from training.data.splits import SPLIT_FILES, DataError, Example, Split
 from training.data.vocabulary import Vocabulary
-from training.metrics.coco import QUICK, CocoScorer
 from training.model.captioner import Captioner
 from training.trainer import checkpoint
 from training.trainer.config import TrainConfig
 from training.trainer.epochs import (
     CrossEntropy,
     SelfCritical,
-    caption_split,
-    print_examples,
+    cross_entropy_step,
+    self_critical_step,
     train_one_epoch,
-    train_one_epoch_self_critical,
-    validation_loss,
 )
-from training.trainer.folder import BEFORE, BEST, LAST, RunFolder
+from training.trainer.folder import BEFORE, BEST, LAST, Position, RunFolder, listed
+from training.trainer.judging import Judge
 from training.trainer.optimisation import (
     Optimisation,
     TrainingError,
+    blend,
     build_optimisation,
-    check_finite,
 )
-from training.trainer.phases import Phase, PhaseData, PhaseLoader, plan
+from training.trainer.phases import Phase, PhaseLoader, plan
 from training.trainer.reward import Reward
-from training.trainer.start import Start, take_over
+from training.trainer.start import Start, initialise_from
 
 logger = logging.getLogger(__name__)
 
-EXAMPLES = 4  # pictures captioned for TensorBoard
 
+@dataclass(frozen=True)
+class Stage:
+    """A phase that can be trained: what it reads, moves and is judged by."""
 
-def blend(
-    before: dict[str, torch.Tensor], after: dict[str, torch.Tensor], share: float
-) -> dict[str, torch.Tensor]:
-    """State dicts interpolated: ``share`` of ``after``, the rest of ``before``."""
-    return {
-        # What did not change is taken as it is: masks hold infinities, counters are whole numbers.
-        name: new if torch.equal(before[name], new) else before[name].lerp(new, share)
-        for name, new in after.items()
-    }
-
-
-@dataclass
-class Position:
-    """Where a run stands; saved with every checkpoint."""
-
-    phase: int = 0
-    epoch: int = 0  # finished epochs of this phase
-    total_epochs: int = 0  # finished epochs of all phases
-    best: float = -math.inf  # dev CIDEr of best.pt
-    since_best: int = 0  # epochs
-    seconds: float = 0.0  # spent on finished epochs
-    before: float | None = None  # dev CIDEr of the weights that training started from
+    phase: Phase
+    train: DataLoader[Any]
+    objective: nn.Module
+    optimisation: Optimisation
+    judge: Judge
+    reward: Reward | None  # of self-critical training
 
 
 class Trainer:
@@ -98,8 +83,6 @@ class Trainer:
         strict: bool = False,
     ) -> None:
         self.config = config
-        self.splits = splits
-        self.folder = RunFolder(output)
         self.device = device
         self.start = start
         if config.batch_size % parallel.world_size():
@@ -114,259 +97,173 @@ class Trainer:
                     f"pictures (a hash of their names divides them), or name the pictures of "
                     f"each split in {SPLIT_FILES['train']} and {SPLIT_FILES['dev']}."
                 )
-        self.vocabulary = Vocabulary(config.freq_threshold)
-        self.vocabulary.extend(start.itos if start else [])
-        self.vocabulary.build(
-            caption for example in splits["train"] for caption in example.captions
-        )
-        words = len(self.vocabulary) - len(SPECIALS)
-        if words < MAX_BEAM_SIZE:  # a beam needs as many first words as it is wide
-            raise DataError(
-                f"Only {words} words occur at least {config.freq_threshold} times in the training "
-                f"captions, and a captioner needs {MAX_BEAM_SIZE}. Lower --freq-threshold, or add "
-                "captions."
-            )
-        self.loader = PhaseLoader(
-            config, splits, self.vocabulary, cache, workers=workers, strict=strict
-        )
+        vocabulary = _vocabulary(config, splits["train"], start)
+        self.folder = RunFolder(output, config, vocabulary, splits, start)
+        self.loader = PhaseLoader(config, splits, vocabulary, cache, workers, strict)
         torch.manual_seed(config.seed)
-        self.captioner = checkpoint.build_captioner(config, len(self.vocabulary)).to(device)
+        self.captioner = checkpoint.build_captioner(config, len(vocabulary)).to(device)
         if start:
-            take_over(self.captioner, start)
-        self.position = Position()
+            initialise_from(self.captioner, start)
+
+    @property
+    def position(self) -> Position:
+        """Where the run stands."""
+        return self.folder.position
 
     def fit(self, *, resume: bool = False) -> Position:
         """Train all phases, or what is left of them; returns where the run ended."""
-        saved = self._restore() if resume and self.folder.has(LAST) else None
-        self.folder.open(self.vocabulary, self.config, self.position.total_epochs)
-        try:
-            for number, phase in enumerate(plan(self.config)):
-                if number >= self.position.phase:
-                    self._run_phase(number, phase, saved)
-                    saved = None
-        finally:
-            self.folder.close()
+        resumes = resume and self.folder.has(LAST)
+        saved = self.folder.restore(self.captioner) if resumes else None
+        self.folder.open()
+        first = self.position.phase
+        with closing(self.folder):
+            for number, phase in list(enumerate(plan(self.config)))[first:]:
+                if number > first:
+                    self._start_from_best(number)
+                stage = self._prepare(phase)
+                if saved and number == first:
+                    stage.optimisation.restore(saved["optimisation"])
+                else:
+                    self._keep_start(stage)
+                self._train(stage)
         return self.position
-
-    def _run_phase(self, number: int, phase: Phase, saved: dict[str, Any] | None) -> None:
-        if number > self.position.phase:
-            self._start_from_best(number)
-        self.captioner.encoder.release(phase.encoder_stages)
-        data = self.loader.load(phase, self.captioner)
-        objective = self._objective(phase)
-        optimisation = self._optimisation(phase, len(data.train))
-        reward = (
-            Reward(data.train_set.tokens, self.config.scst_bleu) if phase.self_critical else None
-        )
-        scorer = CocoScorer({e.name: e.captions for e in data.dev_set.examples})
-        if saved is not None:
-            optimisation.restore(saved["optimisation"])
-        else:  # so that a run resumed in this phase starts from the same weights, not a later best
-            if self.start and not number:
-                self._judge_start(data, scorer)
-            if phase.self_critical and (self.start or number):
-                self.folder.save(self._content(self.captioner), BEFORE)
-            self._save_last(optimisation)
-        while self.position.epoch < phase.epochs and not self._out_of_patience():
-            started = time.monotonic()
-            mean = self._train_epoch(phase, data, objective, optimisation, reward)
-            average = optimisation.average
-            model = self.captioner if average is None else cast(Captioner, average.module)
-            if phase.self_critical:
-                model = self._blended(model)
-            record = self._evaluate(model, data, scorer)
-            self.position.seconds += time.monotonic() - started
-            record["reward" if phase.self_critical else "loss_train"] = mean
-            self._finish_epoch(phase, model, optimisation, record)
-
-    def _judge_start(self, data: PhaseData, scorer: CocoScorer) -> None:
-        """Score the weights that training starts from: what it makes of them must be better."""
-        record = self._evaluate(self.captioner, data, scorer)
-        self.position.before = self.position.best = record["cider"]
-        logger.info("start: %s", " ".join(f"{name} {v:.4f}" for name, v in record.items()))
-        self.folder.save(self._content(self.captioner), BEST)
-
-    def _out_of_patience(self) -> bool:
-        return 0 < self.config.patience <= self.position.since_best
-
-    def _train_epoch(
-        self,
-        phase: Phase,
-        data: PhaseData,
-        objective: nn.Module,
-        optimisation: Optimisation,
-        reward: Reward | None,
-    ) -> float:
-        """Train one epoch and return its mean loss, or mean reward."""
-        # Every epoch has its own seed, so a resumed run draws what the whole one would have drawn.
-        seed = self.config.seed * 1_000_003 + self.position.total_epochs
-        torch.manual_seed(seed + parallel.rank())
-        cast(torch.Generator, data.train.generator).manual_seed(seed + parallel.rank())
-        cast(DistributedSampler[Any], data.train.sampler).set_epoch(seed)
-        first_step = self.position.epoch * len(data.train)
-        shown = data.dev_set.examples[:EXAMPLES]
-        values = []
-        steps = self._steps(data.train, objective, optimisation, reward)
-        for number, value in enumerate(steps):
-            step = first_step + number
-            values.append(value)
-            self.folder.plot(f"{phase.name}/step", value, step)
-            if step % self.config.examples_every == 0 and parallel.is_main():
-                pictures = torch.stack([data.dev_set[i][0] for i in range(len(shown))])
-                text = print_examples(
-                    self.captioner, pictures.to(self.device), shown, self.vocabulary
-                )
-                self.folder.show(f"{phase.name}/examples", text, step)
-        return sum(values) / len(values)
-
-    def _steps(
-        self,
-        loader: DataLoader[Any],
-        objective: nn.Module,
-        optimisation: Optimisation,
-        reward: Reward | None,
-    ) -> Iterator[float]:
-        config = self.config
-        if reward is not None:
-            return train_one_epoch_self_critical(
-                self.captioner,
-                objective,
-                loader,
-                optimisation,
-                reward,
-                samples=config.scst_samples,
-                max_length=config.max_length,
-                mix=config.scst_mix,
-            )
-        growths = self.position.total_epochs // config.sampling_every
-        return train_one_epoch(
-            self.captioner,
-            objective,
-            loader,
-            optimisation,
-            sampling=min(config.sampling, config.sampling_step * growths),
-        )
-
-    def _evaluate(self, model: Captioner, data: PhaseData, scorer: CocoScorer) -> dict[str, float]:
-        """Loss and scores on the dev split, which the main process finds for all."""
-        return parallel.agree(self._scores(model, data, scorer) if parallel.is_main() else {})
-
-    def _scores(self, model: Captioner, data: PhaseData, scorer: CocoScorer) -> dict[str, float]:
-        loss = validation_loss(model, data.dev, self.device)
-        check_finite("loss of the dev split", loss)
-        captions = caption_split(
-            model,
-            data.dev,
-            data.dev_set,
-            self.device,
-            beam_size=self.config.beam_size,
-            max_length=self.config.max_length,
-        )
-        return {"loss_dev": loss, **scorer(captions, QUICK)}
-
-    def _finish_epoch(
-        self,
-        phase: Phase,
-        model: Captioner,
-        optimisation: Optimisation,
-        record: dict[str, float],
-    ) -> None:
-        """Log an epoch, and write best.pt and last.pt."""
-        position = self.position
-        position.epoch += 1
-        position.total_epochs += 1
-        better = record["cider"] > position.best
-        position.best = max(position.best, record["cider"])
-        position.since_best = 0 if better else position.since_best + 1
-        for name, value in record.items():
-            self.folder.plot(f"epoch/{name}", value, position.total_epochs)
-        line = {"epoch": position.total_epochs, "phase": phase.name, **record}
-        self.folder.append_history(line)
-        logger.info(
-            "epoch %d (%s): %s%s",
-            position.total_epochs,
-            phase.name,
-            " ".join(f"{name} {value:.4f}" for name, value in record.items()),
-            " *" if better else "",
-        )
-        if better:
-            self.folder.save(self._content(model), BEST)
-        self._save_last(optimisation)
-
-    def _save_last(self, optimisation: Optimisation) -> None:
-        last = {**self._content(self.captioner), "optimisation": optimisation.state()}
-        self.folder.save(last, LAST)
-
-    def _content(self, model: Captioner) -> dict[str, Any]:
-        return {
-            "model": model.state_dict(),
-            "itos": self.vocabulary.itos,
-            "config": dataclasses.asdict(self.config),
-            "training": {
-                "position": dataclasses.asdict(self.position),
-                "pictures": {split: len(examples) for split, examples in self.splits.items()},
-                "start": self.start.name if self.start else None,
-            },
-        }
-
-    def _restore(self) -> dict[str, Any]:
-        saved = self.folder.read(LAST)
-        if saved["config"] != dataclasses.asdict(self.config):
-            changed = [k for k, v in saved["config"].items() if v != getattr(self.config, k, None)]
-            raise TrainingError(
-                f"--resume continues the run in {self.folder.path.name} with its own "
-                f"configuration, but {', '.join(changed)} differ. Repeat the options that started "
-                "it."
-            )
-        if saved["itos"] != self.vocabulary.itos:
-            raise TrainingError(
-                "--resume needs the data that the run started with, but their vocabularies differ."
-            )
-        self.captioner.load_state_dict(saved["model"])
-        self.position = Position(**saved["training"]["position"])
-        logger.info("Resuming after epoch %d.", self.position.total_epochs)
-        return saved
-
-    def _blended(self, model: Captioner) -> Captioner:
-        """``model`` moved back towards the weights from before self-critical training.
-
-        The metric's gain stays, and what chasing one metric costs comes back (longer sentences,
-        more words): the weights are interpolated as in Wortsman et al., CVPR 2022. Every epoch is
-        judged by the mixture, because the mixture is what is kept.
-        """
-        if self.config.scst_share == 1 or not (self.start or self.position.phase):
-            return model  # or nothing was trained before
-        before = self.folder.read(BEFORE)["model"]
-        mixed = copy.deepcopy(model)
-        mixed.load_state_dict(blend(before, model.state_dict(), self.config.scst_share))
-        return mixed
 
     def _start_from_best(self, number: int) -> None:
         self.captioner.load_state_dict(self.folder.read(BEST)["model"])
         self.position.phase, self.position.epoch, self.position.since_best = number, 0, 0
 
-    def _objective(self, phase: Phase) -> nn.Module:
-        """What the phase trains on, replicated where several processes do."""
-        objective = (
-            SelfCritical(self.captioner)
-            if phase.self_critical
-            else CrossEntropy(self.captioner, self.config.label_smoothing)
-        )
-        return parallel.replicate(objective, self.device, partly_used=phase.encoder_stages > 0)
-
-    def _optimisation(self, phase: Phase, steps_per_epoch: int) -> Optimisation:
-        config = self.config
-        return build_optimisation(
+    def _prepare(self, phase: Phase) -> Stage:
+        self.captioner.encoder.release(phase.encoder_stages)
+        train, dev = self.loader.load(phase, self.captioner)
+        objective: nn.Module = CrossEntropy(self.captioner, self.config.label_smoothing)
+        reward = None
+        if phase.self_critical:
+            objective = SelfCritical(self.captioner)
+            references = cast(CaptionDataset, train.dataset).tokens
+            reward = Reward(references, self.config.scst_bleu)
+        optimisation = build_optimisation(
             self.captioner,
             [
                 (self.captioner.decoder.parameters(), phase.lr),
                 (self.captioner.encoder.parameters(), phase.encoder_lr),
             ],
-            steps=phase.epochs * steps_per_epoch,
-            constant=phase.self_critical or config.schedule == "constant",
-            weight_decay=config.weight_decay,
-            clip=config.clip,
-            ema=config.ema,
-            precision=config.precision,
-            device=self.device,
+            self.config,
+            self.device,
+            steps=phase.epochs * len(train),
+            constant=phase.self_critical,
         )
+        return Stage(
+            phase,
+            train,
+            parallel.replicate(objective, self.device, partly_used=phase.encoder_stages > 0),
+            optimisation,
+            Judge(dev, self.config, self.device),
+            reward,
+        )
+
+    def _keep_start(self, stage: Stage) -> None:
+        """Keep the weights that a phase starts from: a run resumed in it starts from the same.
+
+        Those that the whole run starts from are scored as well: what it makes of them is kept
+        only where it is better.
+        """
+        if self.start and not self.position.phase:
+            scores = stage.judge(self.captioner)
+            self.position.before = self.position.best = scores["cider"]
+            logger.info("start: %s", listed(scores))
+            self.folder.save(self.captioner, BEST)
+        if stage.phase.self_critical and self._trained_before:
+            self.folder.save(self.captioner, BEFORE)
+        self._save_last(stage)
+
+    @property
+    def _trained_before(self) -> bool:
+        """Whether the weights were trained before this phase, in this run or another."""
+        return bool(self.start or self.position.phase)
+
+    def _train(self, stage: Stage) -> None:
+        """Train the epochs of a phase that are left."""
+        position, patience = self.position, self.config.patience
+        while position.epoch < stage.phase.epochs and not 0 < patience <= position.since_best:
+            started = time.monotonic()
+            mean = self._train_epoch(stage)
+            model = self._judged(stage)
+            scores = stage.judge(model)
+            position.seconds += time.monotonic() - started
+            scores["reward" if stage.reward else "loss_train"] = mean
+            if self.folder.record(stage.phase.name, scores):
+                self.folder.save(model, BEST)
+            self._save_last(stage)
+
+    def _train_epoch(self, stage: Stage) -> float:
+        """Train one epoch and return its mean loss, or mean reward."""
+        # Every epoch has its own seed, so a resumed run draws what the whole one would have drawn.
+        seed = self.config.seed * 1_000_003 + self.position.total_epochs
+        loader, name = stage.train, stage.phase.name
+        torch.manual_seed(seed + parallel.rank())
+        cast(torch.Generator, loader.generator).manual_seed(seed + parallel.rank())
+        cast(DistributedSampler[Any], loader.sampler).set_epoch(seed)
+        first_step = self.position.epoch * len(loader)
+
+        def record(number: int, value: float) -> None:
+            step = first_step + number
+            self.folder.plot(f"{name}/step", value, step)
+            if step % self.config.examples_every == 0 and parallel.is_main():
+                self.folder.show(f"{name}/examples", stage.judge.examples(self.captioner), step)
+
+        return train_one_epoch(self.captioner, loader, self._step(stage), record)
+
+    def _step(self, stage: Stage) -> Callable[[Batch], float]:
+        """What trains on a batch, for one epoch."""
+        config = self.config
+        learner: dict[str, Any] = {
+            "captioner": self.captioner,
+            "objective": stage.objective,
+            "optimisation": stage.optimisation,
+        }
+        if stage.reward:
+            return partial(
+                self_critical_step,
+                **learner,
+                reward=stage.reward,
+                samples=config.scst_samples,
+                max_length=config.max_length,
+                mix=config.scst_mix,
+            )
+        growths = self.position.total_epochs // config.sampling_every
+        share = min(config.sampling, config.sampling_step * growths)
+        return partial(cross_entropy_step, **learner, sampling=share)
+
+    def _judged(self, stage: Stage) -> Captioner:
+        """The captioner that an epoch is judged by and that is kept: its weights averaged.
+
+        After self-critical training they are moved back towards those from before it. The
+        metric's gain stays, and what chasing one metric costs comes back (longer sentences, more
+        words): the weights are interpolated as in Wortsman et al., CVPR 2022.
+        """
+        average, share = stage.optimisation.average, self.config.scst_share
+        model = self.captioner if average is None else cast(Captioner, average.module)
+        if not stage.phase.self_critical or share == 1 or not self._trained_before:
+            return model
+        before = self.folder.read(BEFORE)["model"]
+        mixed = copy.deepcopy(model)
+        mixed.load_state_dict(blend(before, model.state_dict(), share))
+        return mixed
+
+    def _save_last(self, stage: Stage) -> None:
+        self.folder.save(self.captioner, LAST, optimisation=stage.optimisation.state())
+
+
+def _vocabulary(config: TrainConfig, examples: list[Example], start: Start | None) -> Vocabulary:
+    """The words of the weights to start from, and the frequent ones of the training captions."""
+    vocabulary = Vocabulary(config.freq_threshold)
+    vocabulary.extend(start.itos if start else [])
+    vocabulary.build(caption for example in examples for caption in example.captions)
+    words = len(vocabulary) - len(SPECIALS)
+    if words < MAX_BEAM_SIZE:  # a beam needs as many first words as it is wide
+        raise DataError(
+            f"Only {words} words occur at least {config.freq_threshold} times in the training "
+            f"captions, and a captioner needs {MAX_BEAM_SIZE}. Lower --freq-threshold, or add "
+            "captions."
+        )
+    return vocabulary

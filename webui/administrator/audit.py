@@ -1,4 +1,4 @@
-"""Who did what to the versions, when, and what came of it."""
+"""Who did what to the versions, when, and with what outcome."""
 
 from __future__ import annotations
 
@@ -7,10 +7,15 @@ import logging
 import os
 import threading
 from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Literal
+
+from webui.web.problem import ServiceError
 
 log = logging.getLogger(__name__)
 
@@ -18,6 +23,13 @@ Outcome = Literal["done", "failed", "refused"]
 
 KEPT = 200  # entries that are shown; the file has them all
 TAIL_BYTES = 256 * 1024  # of the file, read at the start
+
+
+class Refused(ServiceError):
+    """What was requested would stop the captions, or makes no sense just now: nothing was begun."""
+
+    code = 409
+    type = "Refused"
 
 
 @dataclass(frozen=True)
@@ -77,6 +89,26 @@ class Audit:
             if self._path is not None:
                 self._append(self._path, line)
 
+    @contextmanager
+    def recorded(
+        self, actor: Actor, action: str, *, model: str | None = None, version: str | None = None
+    ) -> Iterator[Callable[[str], str]]:
+        """Record the error that ends the block, or the success that the block reports.
+
+        The block gets a function for its last sentence, which records it and returns it.
+        """
+
+        def record(outcome: Outcome, message: str) -> str:
+            self.record(actor, action, outcome, message, model=model, version=version)
+            return message
+
+        try:
+            yield lambda message: record("done", message)
+        except Exception as error:
+            message = error.message if isinstance(error, ServiceError) else "Unexpected error."
+            record("refused" if isinstance(error, Refused) else "failed", message)
+            raise
+
     def recent(self) -> list[Entry]:
         """The newest entries, the newest first."""
         with self._lock:
@@ -85,11 +117,8 @@ class Audit:
     @staticmethod
     def _append(path: Path, line: str) -> None:
         try:
-            file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-            try:
-                os.write(file, line.encode() + b"\n")
-            finally:
-                os.close(file)
+            with open(path, "ab", opener=partial(os.open, mode=0o600)) as file:
+                file.write(line.encode() + b"\n")
         except OSError as error:
             log.error("The audit log %s cannot be written: %s; it lost: %s", path, error, line)
 

@@ -9,13 +9,11 @@ import math
 import secrets
 import threading
 import time
-from typing import Literal
 
 from flask import (
     Blueprint,
     Flask,
     Response,
-    current_app,
     g,
     redirect,
     render_template,
@@ -26,11 +24,10 @@ from flask import (
 from flask_limiter.util import get_remote_address
 from flask_wtf.csrf import ValidationError, validate_csrf  # type: ignore[import-untyped]
 from limits import parse_many
-from limits.storage import MemoryStorage
-from limits.strategies import FixedWindowRateLimiter
 from werkzeug.security import check_password_hash
 
 from webui.administrator.audit import Actor, Audit
+from webui.web.extensions import limiter, service
 from webui.web.problem import ServiceError
 from webui.web.settings import Settings
 
@@ -48,38 +45,6 @@ HOW = (
     "hash-password` prints, or CAPTIONIZE_ADMIN_TOKEN to at least 32 random characters, and start "
     "Captionize again."
 )
-
-Credential = Literal["password", "token"]
-
-
-class Guesses:
-    """Counts guesses by address, so that they cannot go on for long."""
-
-    def __init__(self) -> None:
-        self._limits = FixedWindowRateLimiter(MemoryStorage())
-
-    def count(self, what: str) -> None:
-        """Count one guess before it is looked at; a 429 where there were too many.
-
-        Before, because many at a time would all be looked at otherwise.
-        """
-        address = _network()
-        for limit in GUESSES:
-            if not self._limits.hit(limit, address):
-                wait = self._limits.get_window_stats(limit, address).reset_time - time.time()
-                log.warning("Too many guesses of the %s from %s", what, address)
-                raise ServiceError(
-                    f"Too many wrong passwords or tokens came from this address. "
-                    f"Wait {max(1, math.ceil(wait))} s and try again.",
-                    code=429,
-                    type="TooManyGuesses",
-                    retry_after_s=max(1, math.ceil(wait)),
-                )
-
-    def forgive(self) -> None:
-        """Forget the guesses from this address: the last one was right."""
-        for limit in GUESSES:
-            self._limits.clear(limit, _network())
 
 
 class Sessions:
@@ -110,16 +75,13 @@ class Sessions:
 
 
 def init_app(app: Flask) -> None:
-    """Give the application its sessions and its count of guesses."""
-    app.extensions["guesses"] = Guesses()
-    app.extensions["sessions"] = Sessions()
+    """Name the scheme of credentials wherever some are missing."""
     app.after_request(_name_scheme)
 
 
-def signed_in() -> bool:
+def logged_in() -> bool:
     """Whether the request's cookie is the administrator's."""
-    sessions: Sessions = current_app.extensions["sessions"]
-    return sessions.lives(session.get("administrator"))
+    return service(Sessions).lives(session.get("administrator"))
 
 
 def required() -> None:
@@ -128,15 +90,15 @@ def required() -> None:
     Raises ServiceError: 403 where there is no administrator, 401 without credentials or with wrong
     ones, 429 after too many wrong ones, 400 for a change by cookie without its CSRF token.
     """
-    if not _settings().administrator:
+    if not service(Settings).administrator:
         raise ServiceError(HOW, code=403, type="AdministratorOff")
     if "Authorization" in request.headers:
         _check_token(request.headers["Authorization"])
-        _become("token")
-    elif signed_in():
+        g.credential = "token"
+    elif logged_in():
         if request.method not in SAFE:
             _check_csrf()
-        _become("password")
+        g.credential = "password"
     else:
         raise ServiceError(
             "This is for the administrator. Log in on the page /login, or send the header "
@@ -148,27 +110,22 @@ def required() -> None:
 
 def actor() -> Actor:
     """Who makes this request, after `required` has let it pass."""
-    how: Credential = g.credential
-    return Actor(how, _address())
-
-
-def _become(credential: Credential) -> None:
-    g.credential = credential
+    return Actor(g.credential, _address())
 
 
 def _check_token(header: str) -> None:
     scheme, _, token = header.partition(" ")
-    expected = _settings().admin_token
+    expected = service(Settings).admin_token
     given = token.strip().encode("utf-8", "surrogateescape")
     right = hmac.compare_digest(given, expected.encode())
     if expected and right and scheme.lower() == "bearer":
         return
     # The right token is let through whatever was tried before: it is too long to be guessed.
-    _guesses().count("token")
+    _count_guess("token")
     log.warning("A wrong bearer token from %s", _address())
     raise ServiceError(
-        "Expected 'Bearer' and the token of CAPTIONIZE_ADMIN_TOKEN in the header Authorization; "
-        "this is another. Correct it.",
+        "Expected 'Bearer' and the token of CAPTIONIZE_ADMIN_TOKEN in the header Authorization; a "
+        "different token was sent.",
         code=401,
         type="WrongToken",
     )
@@ -188,54 +145,53 @@ def _check_csrf() -> None:
 
 @bp.get("/login")
 def login_form() -> Response:
-    """The login page; who is logged in goes on to where `back` says."""
-    return _onwards() if signed_in() else _login_page()
+    """The login page; whoever is logged in goes on to the page that `back` names."""
+    return _onwards() if logged_in() else _login_page()
 
 
 @bp.post("/login")
 def login() -> Response:
     """Begin a session for the right password."""
-    settings = _settings()
-    audit: Audit = current_app.extensions["audit"]
+    settings = service(Settings)
     if not settings.admin_password_hash:
         return _login_page(ServiceError(HOW, code=403, type="AdministratorOff"))
     try:
-        _guesses().count("password")
+        _count_guess("password")
     except ServiceError as error:
         return _login_page(error)
     if not check_password_hash(settings.admin_password_hash, request.form.get("password", "")):
         log.warning("A wrong password from %s", _address())
-        audit.record(Actor("unknown", _address()), "login", "refused", "Wrong password.")
+        service(Audit).record(Actor("unknown", _address()), "login", "refused", "Wrong password.")
         message = "This is not the administrator's password. Try again."
         return _login_page(ServiceError(message, code=401, type="WrongPassword"))
-    _guesses().forgive()
+    _forgive_guesses()
     draw = session.get("draw")
     session.clear()  # nothing of the session before, its CSRF token included, lives on
-    session["administrator"] = current_app.extensions["sessions"].begin()
+    session["administrator"] = service(Sessions).begin()
     if draw is not None:
         session["draw"] = draw
-    audit.record(Actor("password", _address()), "login", "done", "Logged in.")
+    service(Audit).record(Actor("password", _address()), "login", "done", "Logged in.")
     return _onwards()
 
 
 @bp.post("/logout")
 def logout() -> Response:
     """End the session, in the cookie and here."""
-    if signed_in():
+    if logged_in():
         actor = Actor("password", _address())
-        current_app.extensions["audit"].record(actor, "logout", "done", "Logged out.")
-    current_app.extensions["sessions"].end(session.pop("administrator", None))
+        service(Audit).record(actor, "logout", "done", "Logged out.")
+    service(Sessions).end(session.pop("administrator", None))
     return redirect(url_for("versions.show"), 303)  # type: ignore[return-value]
 
 
 def _onwards() -> Response:
-    """To the page that asked for the login."""
+    """To the page that required the login."""
     page = PAGES.get(request.values.get("back", ""), "versions.show")
     return redirect(url_for(page), 303)  # type: ignore[return-value]
 
 
 def _login_page(error: ServiceError | None = None) -> Response:
-    possible = bool(_settings().admin_password_hash)
+    possible = bool(service(Settings).admin_password_hash)
     back = request.values.get("back", "")
     response = Response(render_template("login.html", error=error, possible=possible, back=back))
     if error is not None:
@@ -255,21 +211,36 @@ def _address() -> str:
     return get_remote_address() or "unknown"
 
 
+def _count_guess(what: str) -> None:
+    """Count one guess before it is checked; a 429 where there were too many.
+
+    Before, because many at a time would all be checked otherwise.
+    """
+    for limit in GUESSES:
+        if not limiter.limiter.hit(limit, "guesses", _network()):
+            end = limiter.limiter.get_window_stats(limit, "guesses", _network()).reset_time
+            wait = max(1, math.ceil(end - time.time()))
+            log.warning("Too many guesses of the %s from %s", what, _network())
+            raise ServiceError(
+                "Too many wrong passwords or tokens came from this address. "
+                f"Wait {wait} s and try again.",
+                code=429,
+                type="TooManyGuesses",
+                retry_after_s=wait,
+            )
+
+
+def _forgive_guesses() -> None:
+    """Forget the guesses from this address: the last one was right."""
+    for limit in GUESSES:
+        limiter.limiter.clear(limit, "guesses", _network())
+
+
 def _network() -> str:
-    """The address as guesses are counted by: of IPv6 the /64 that a guesser has to himself."""
+    """The address as guesses are counted by: of IPv6 the /64, which one guesser has whole."""
     try:
         address = ipaddress.ip_address(_address())
     except ValueError:
         return _address()
     bits = 64 if address.version == 6 else 32
     return str(ipaddress.ip_network((address, bits), strict=False).network_address)
-
-
-def _settings() -> Settings:
-    settings: Settings = current_app.extensions["settings"]
-    return settings
-
-
-def _guesses() -> Guesses:
-    guesses: Guesses = current_app.extensions["guesses"]
-    return guesses

@@ -1,4 +1,4 @@
-"""A share of the captions for another version, and how the versions do beside each other."""
+"""A share of the captions for another version, and how the two compare."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Winner = Literal["left", "right", "tie"]
 
 @dataclass(frozen=True)
 class Setting:
-    """Which version gets which share, 0..1, of the captions that ask for none."""
+    """Which version gets which share, 0..1, of the captions that request none."""
 
     version: str
     share: float
@@ -122,7 +122,7 @@ class Canary:
         return int(value or 0)
 
     def _label(self, version: str | None) -> str:
-        """The version as a label: whoever asks for made-up ones must not make new series."""
+        """The version as a label: made-up versions must not become series of their own."""
         for one in self._known.last():
             if one.version == version or version is None and one.default:
                 return one.version

@@ -1,63 +1,60 @@
-"""One caption: the version that makes it, and the fallback where that one cannot."""
+"""One caption: the version that makes it, and the default where that one cannot."""
 
 from __future__ import annotations
 
 import random
 import time
 
-from flask import Flask, current_app, has_request_context, request, session
+from flask import Flask, has_request_context, request, session
 
 from webui.captions.canary import Canary
 from webui.captions.uploads import Upload
-from webui.torchserve.answer import Answer
+from webui.torchserve.answer import Inference
 from webui.torchserve.client import TorchServe, TorchServeError
+from webui.web.extensions import service
 from webui.web.problem import ServiceError
 
 DRAWN_ON = ("page.show", "page.compare", "versions.show")  # pages that begin a session
 
 
-def caption(upload: Upload, *, explain: bool = False) -> Answer:
-    """Caption with the version that is asked for, else with the default or the canary.
+def caption_upload(upload: Upload, *, explain: bool = False) -> Inference:
+    """Caption with the requested version, else with the default or the canary.
 
     A caption that the canary cannot make is made by the default. Raises TorchServeError.
     """
-    chosen = upload.version or choose_version()
+    chosen = upload.version or _draw_version()
     try:
-        return _caption_by(upload, chosen, explain=explain)
+        return _infer(upload, chosen, explain=explain)
     except TorchServeError as error:
         if upload.version or chosen is None or error.code not in (404, 503):
             raise
-    return _caption_by(upload, None, explain=explain)
+    return _infer(upload, None, explain=explain)
 
 
-def _caption_by(upload: Upload, version: str | None, *, explain: bool) -> Answer:
-    """Caption with this version, None for the default, and count what came of it."""
-    canary = current()
-    client: TorchServe = current_app.extensions["torchserve"]
+def _infer(upload: Upload, version: str | None, *, explain: bool) -> Inference:
+    """Ask this version, None for the default, and count the outcome."""
+    canary = service(Canary)
     started = time.perf_counter()
     try:
-        answer = client.caption(upload.picture, upload.options, version, explain=explain)
+        inference = service(TorchServe).predict(
+            upload.picture, upload.options, version, explain=explain
+        )
     except ServiceError as error:
         canary.count_error(version, error.code)
         raise
-    canary.count(version or str(answer["model"]["version"]), time.perf_counter() - started)
-    return answer
+    made_by = version or str(inference.answer["model"]["version"])
+    canary.count(made_by, time.perf_counter() - started)
+    return inference
 
 
-def choose_version() -> str | None:
+def _draw_version() -> str | None:
     """The version for this request's caption; None for the default.
 
-    Whoever came by a page keeps to one version: the session's number decides. Programs have no
-    session, and are drawn for each request.
+    A visitor of the pages keeps to one version: the session's number decides. Programs have no
+    session, and a number is drawn for each request.
     """
     drawn = session.get("draw") if has_request_context() else None
-    return current().choose(drawn if isinstance(drawn, float) else random.random())
-
-
-def current() -> Canary:
-    """The running application's canary."""
-    canary: Canary = current_app.extensions["canary"]
-    return canary
+    return service(Canary).choose(drawn if isinstance(drawn, float) else random.random())
 
 
 def init_app(app: Flask) -> None:

@@ -1,11 +1,14 @@
-"""Whether the process lives, and whether a caption can be had."""
+"""Whether the process lives, and whether captions are available."""
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, current_app, jsonify
+from flask import Blueprint, Response, jsonify
 
 from webui.torchserve.client import TorchServe
+from webui.torchserve.management import Management
+from webui.web.extensions import service
 from webui.web.problem import ServiceError
+from webui.web.settings import Settings
 
 bp = Blueprint("health", __name__)
 
@@ -18,16 +21,16 @@ def healthz() -> Response:
 
 @bp.get("/readyz")
 def readyz() -> tuple[Response, int]:
-    """200 when a worker is READY and the inference address takes our key, else 503.
+    """200 when a worker of the default version is READY and captions can reach it, else 503.
 
-    TorchServe's /ping says Healthy while a model loads or its workers crash, so only whether it
-    answers counts: the workers' states come from the management address, which may be another's.
+    TorchServe's /ping is Healthy while a model loads or its workers crash. So the workers' states
+    decide; they come from the management address, and the inference address may be another
+    machine's: of /ping it only counts that it answers and accepts our key.
     """
-    client: TorchServe = current_app.extensions["torchserve"]
     try:
-        workers = client.ready_workers()
+        workers = service(Management).default(service(Settings).model_name).ready
         if workers:
-            client.reachable()
+            service(TorchServe).check_reachable()
     except ServiceError as error:
         return jsonify(status="not ready", workers=0, reason=error.type), 503
     ready = workers > 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Flask, current_app, render_template
+from flask import Blueprint, Flask, render_template
 
 from webui.captions import captioning, shading, uploads
 from webui.web import problem
@@ -28,36 +28,30 @@ def show() -> str:
 
 @bp.post("/")
 @upload_limit
-def caption() -> str:
+def submit_form() -> str:
     """The page with the caption of the uploaded picture; the script uses the API instead."""
     upload = uploads.read()
-    result = captioning.caption(upload)
+    answer = captioning.caption_upload(upload).answer
     return render_template(
         "page.html",
-        answer=result,
-        picture=shading.data_url(upload.picture, result),
+        answer=answer,
+        picture=shading.data_url(upload.picture, answer),
         chosen=upload.options,
     )
 
 
 @bp.get("/compare")
 def compare() -> str:
-    """Two versions side by side; the page's script has the pictures captioned by both."""
+    """Two versions side by side; the page's script sends each picture to both."""
     return render_template("compare.html")
 
 
 def init_app(app: Flask) -> None:
-    """Give the templates what they show."""
-    app.add_template_filter(shading.pieces)
-    app.add_template_filter(shading.doubt)
-    app.add_template_filter(shading.percent)
-    app.add_template_filter(shading.unsure)
-    app.context_processor(_common)
-
-
-def _common() -> dict[str, object]:
-    settings: Settings = current_app.extensions["settings"]
-    return {
+    """Give all templates what they show."""
+    settings: Settings = app.extensions["settings"]
+    for shade in (shading.pieces, shading.doubt, shading.percent, shading.unsure):
+        app.add_template_filter(shade)
+    app.jinja_env.globals |= {
         "pages": PAGES,
         "max_upload_mb": settings.max_upload_mb,
         "max_upload_bytes": settings.max_upload_bytes,

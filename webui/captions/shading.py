@@ -34,7 +34,7 @@ class Piece(NamedTuple):
 def pieces(caption: Caption) -> list[Piece]:
     """Cut the caption's text at its words, so that each can be shaded where it stands.
 
-    The text has spacing that the words alone do not tell ("dog" + "'s" is "dog's"). When the
+    The text has spacing that the words alone do not have ("dog" + "'s" is "dog's"). When the
     words do not occur in the text in their order, the whole text is one piece.
     """
     text, cut, end = caption["caption"], [], 0

@@ -1,18 +1,19 @@
-"""The one picture and the options that a request carries, for the API and the form alike."""
+"""The picture and the options of a request, for the API and the form alike."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 
-from flask import current_app, request
+from flask import request
 
+from webui.web.extensions import service
+from webui.web.names import is_name
 from webui.web.problem import BadUpload, too_large
+from webui.web.settings import Settings
 
 FIELD = "image"
 OPTIONS = ("beam_size", "num_captions", "max_length")
-# A version becomes the end of an address at TorchServe, which routes "/token" to its token API.
-VERSION = re.compile(r"(?!token)[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ def read() -> Upload:
             "Expected a picture, got an empty file. Check the file and send it again.",
             type="MissingImage",
         )
-    limit = current_app.extensions["settings"].max_upload_bytes
+    limit = service(Settings).max_upload_bytes
     if len(picture) > limit:
         raise too_large(limit)
     options = {name: _whole(name) for name in OPTIONS if request.form.get(name)}
@@ -56,7 +57,7 @@ def read() -> Upload:
 
 def _version() -> str | None:
     value = request.form.get("version", "").strip()
-    if value and not VERSION.fullmatch(value):
+    if value and not is_name(value):
         raise BadUpload(
             f"Expected a version such as 1.1, got {value[:20]!r}. GET /api/versions lists them; "
             "leave it out for the default.",

@@ -8,29 +8,22 @@ import fcntl
 import os
 import shutil
 import socket
+import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-ROOT = Path(__file__).resolve().parents[2]
-FREE_BYTES = 64 * 2**20  # for logs and keys, beside the unpacked archives
+from webui.web.settings import ROOT, TORCHSERVE_LISTENERS, Settings, variable
+
+RESERVED_BYTES = 64 * 2**20  # for logs and keys, beside the unpacked archives
 UNPACKED = 2  # an unpacked archive is at most about this many times its size
 MAX_SOCKET_PATH = 107  # bytes, the system's limit; the workers' sockets lie in the run folder
 
-# TorchServe's key -> (the variable that changes the port, where it listens by default)
-TORCHSERVE_LISTENERS = {
-    "inference_address": ("CAPTIONIZE_INFERENCE_PORT", "http://127.0.0.1:8080"),
-    "management_address": ("CAPTIONIZE_MANAGEMENT_PORT", "http://127.0.0.1:8081"),
-    "metrics_address": ("CAPTIONIZE_METRICS_PORT", "http://127.0.0.1:8082"),
-    "grpc_inference_port": ("CAPTIONIZE_GRPC_INFERENCE_PORT", "7070"),
-    "grpc_management_port": ("CAPTIONIZE_GRPC_MANAGEMENT_PORT", "7071"),
-}
-
 
 class LaunchError(Exception):
-    """Why the service cannot start or go on, in one line that says what to do."""
+    """Why the service cannot start or go on, and what to do: a sentence, or one for each port."""
 
 
 @dataclass(frozen=True)
@@ -57,42 +50,50 @@ class Listener:
 class Plan:
     """What is started, where it listens and where its files are."""
 
+    settings: Settings
     page: Listener
     torchserve: Mapping[str, Listener]  # by TorchServe's configuration key
     config: Path
     vmargs: tuple[str, ...]
-    model_store: Path
     archives: tuple[Path, ...]
-    model_name: str
-    workers: int | None  # None: as the configuration file says
-    run_dir: Path
 
     @classmethod
-    def from_environment(cls, environ: Mapping[str, str]) -> Plan:
+    def from_environment(cls) -> Plan:
         """Read the variables, and config.properties for what they leave open.
 
         Raises LaunchError with the variable's name, what came and what is accepted.
         """
-        config = Path(environ.get("TS_CONFIG_FILE", ROOT / "config.properties")).absolute()
+        config = Path(os.environ.get("TS_CONFIG_FILE", ROOT / "config.properties")).absolute()
         try:
+            settings = Settings.from_environment()
             properties = read_properties(config)
+        except ValueError as error:
+            raise LaunchError(f"{error}.") from None
         except OSError as error:
-            raise LaunchError(f"{shown(config)} cannot be read: {error.strerror}.") from None
-        host = environ.get("CAPTIONIZE_HOST", "127.0.0.1")
-        store = Path(environ.get("CAPTIONIZE_MODEL_STORE", ROOT / "model_store")).absolute()
-        models = environ.get("TS_LOAD_MODELS") or properties.get("load_models", "")
-        names = [entry.split("=", 1)[-1].strip() for entry in models.split(",")]
+            raise LaunchError(
+                f"{shown(config)} cannot be read: {error.strerror}. "
+                "Set TS_CONFIG_FILE to TorchServe's configuration."
+            ) from None
+        models = _configured(properties, "load_models", "").split(",")
+        names = [name for model in models if (name := model.split("=", 1)[-1].strip())]
         return cls(
-            page=Listener("CAPTIONIZE_PORT", host, _port(environ, "CAPTIONIZE_PORT", 8000)),
-            torchserve={key: _listener(key, environ, properties) for key in TORCHSERVE_LISTENERS},
+            settings=settings,
+            page=Listener(variable("port"), settings.host, settings.port),
+            torchserve={key: _listener(key, settings, properties) for key in TORCHSERVE_LISTENERS},
             config=config,
             vmargs=tuple(properties.get("vmargs", "").split()),
-            model_store=store,
-            archives=tuple(store / name for name in names if name and name.lower() != "all"),
-            model_name=environ.get("CAPTIONIZE_MODEL_NAME", "captioner"),
-            workers=_number(environ, "CAPTIONIZE_WORKERS", None, 1, 64),
-            run_dir=Path(environ.get("CAPTIONIZE_RUN_DIR", ROOT / "run")).absolute(),
+            archives=tuple(settings.model_store / one for one in names if one.lower() != "all"),
         )
+
+    @property
+    def model_name(self) -> str:
+        """The model that captions."""
+        return self.settings.model_name
+
+    @property
+    def run_dir(self) -> Path:
+        """The folder of everything that is written."""
+        return self.settings.run_dir
 
     @property
     def logs(self) -> Path:
@@ -101,7 +102,7 @@ class Plan:
 
     @property
     def model_log(self) -> Path:
-        """Where TorchServe writes what the workers say."""
+        """Where TorchServe writes the workers' output."""
         return self.logs / "model_log.log"
 
     @property
@@ -122,43 +123,26 @@ def read_properties(path: Path) -> dict[str, str]:
     return {key.strip(): value.strip() for key, _, value in pairs}
 
 
-def _listener(key: str, environ: Mapping[str, str], properties: Mapping[str, str]) -> Listener:
-    variable, default = TORCHSERVE_LISTENERS[key]
-    configured = environ.get(f"TS_{key.upper()}") or properties.get(key) or default
-    if key.startswith("grpc"):
-        address = key.replace("port", "address")
-        host = environ.get(f"TS_{address.upper()}") or properties.get(address, "127.0.0.1")
-        configured = f"http://{host}:{configured}"
-    parts = urlsplit(configured)
-    try:
-        port = parts.port
-    except ValueError:
-        port = None
-    if not parts.hostname or not port:
-        raise LaunchError(
-            f"{key}: expected an address such as {default}, got {configured!r}. "
-            "Correct it in config.properties."
-        )
-    return Listener(variable, parts.hostname, _port(environ, variable, port))
+def _configured(properties: Mapping[str, str], key: str, default: str) -> str:
+    """A value of TorchServe's configuration, in which TS_* variables win over the file."""
+    return os.environ.get(f"TS_{key.upper()}") or properties.get(key) or default
 
 
-def _port(environ: Mapping[str, str], variable: str, default: int) -> int:
-    port = _number(environ, variable, default, 1, 65535)
-    assert port is not None
-    return port
-
-
-def _number(
-    environ: Mapping[str, str], variable: str, default: int | None, low: int, high: int
-) -> int | None:
-    text = environ.get(variable, "").strip()
-    if not text:
-        return default
-    if not text.isdecimal() or not low <= int(text) <= high:
-        raise LaunchError(
-            f"{variable}: expected a whole number from {low} to {high}, got {text!r}."
-        )
-    return int(text)
+def _listener(key: str, settings: Settings, properties: Mapping[str, str]) -> Listener:
+    default = TORCHSERVE_LISTENERS[key]
+    address = _configured(properties, key, default)
+    if key.startswith("grpc"):  # TorchServe keeps the hosts of these two in keys of their own
+        host = _configured(properties, key.replace("port", "address"), Settings.host)
+        address = f"http://{host}:{address}"
+    name = key.replace("address", "port")
+    with contextlib.suppress(ValueError):  # a port that is no number, or too large a one
+        parts = urlsplit(address)
+        if parts.hostname and (port := getattr(settings, name) or parts.port):
+            return Listener(variable(name), parts.hostname, port)
+    raise LaunchError(
+        f"{key}: expected an address such as {default}, got {address!r}. "
+        "Correct it in config.properties."
+    )
 
 
 def shown(path: Path) -> str:
@@ -168,16 +152,6 @@ def shown(path: Path) -> str:
 
 def check(plan: Plan, listeners: Sequence[Listener]) -> None:
     """Raise LaunchError for what would keep the service from starting at these `listeners`."""
-    _check_archives(plan)
-    _check_ports(listeners)
-    if len(os.fsencode(plan.scratch / ".ts.sock.65535")) > MAX_SOCKET_PATH:
-        raise LaunchError(
-            f"{plan.run_dir} is too long a path for the run folder. "
-            "Set CAPTIONIZE_RUN_DIR to a shorter one."
-        )
-
-
-def _check_archives(plan: Plan) -> None:
     for archive in plan.archives:
         if not archive.is_file():
             raise LaunchError(
@@ -186,55 +160,36 @@ def _check_archives(plan: Plan) -> None:
             )
         if not zipfile.is_zipfile(archive):
             raise LaunchError(
-                f"{shown(archive)} is not a model archive, or not all of it. "
+                f"{shown(archive)} is not a complete model archive. "
                 "Get it again, or make it with python -m training.archive."
             )
+    if len(os.fsencode(plan.scratch / ".ts.sock.65535")) > MAX_SOCKET_PATH:
+        raise LaunchError(
+            f"{plan.run_dir} is too long a path for the run folder. "
+            "Set CAPTIONIZE_RUN_DIR to a shorter one."
+        )
+    _check_ports(listeners)
 
 
 def _check_ports(listeners: Sequence[Listener]) -> None:
-    taken: dict[int, Listener] = {}
-    for listener in listeners:
-        other = taken.setdefault(listener.port, listener)
-        if other is not listener:
-            raise LaunchError(
-                f"{other.variable} and {listener.variable} are both {listener.port}. "
-                "Give each a port of its own."
-            )
-    used = [listener for listener in listeners if _in_use(listener)]
-    if used:
-        ports = ", ".join(str(listener.port) for listener in used)
-        variables = ", ".join(listener.variable for listener in used)
-        if len(used) == 1:
-            raise LaunchError(
-                f"Port {ports} is in use. Stop what uses it, or set {variables} to another."
-            )
-        raise LaunchError(
-            f"Ports {ports} are in use. Stop what uses them, or set {variables} to others."
-        )
+    """Listen at all of them for a moment, as the servers will.
 
-
-def _in_use(listener: Listener) -> bool:
-    """Listen there for a moment, as the server will. Raises LaunchError when that cannot be."""
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            listener.host, listener.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        with socket.socket(family, kind, protocol) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
-            probe.listen(1)
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            return True
-        if error.errno == errno.EACCES:
-            problem = (
-                f"Port {listener.port} may not be used by this user. "
-                f"Set {listener.variable} to one above 1023."
-            )
-        else:
-            problem = f"Nothing can listen at {listener.authority}: {error.strerror}."
-        raise LaunchError(problem) from None
-    return False
+    At all at once, so that the kernel refuses two that are the same as well.
+    """
+    problems = []
+    with contextlib.ExitStack() as stack:
+        for one in listeners:
+            family = socket.AF_INET6 if ":" in one.host else socket.AF_INET
+            try:
+                stack.enter_context(socket.create_server((one.host, one.port), family=family))
+            except OSError as error:
+                if error.errno == errno.EADDRINUSE:
+                    problem = f"Port {one.port} is in use. Stop what uses it, or"
+                else:
+                    problem = f"Port {one.port}: {error.strerror}. Correct the host, or"
+                problems.append(f"{problem} set {one.variable} to another port.")
+    if problems:
+        raise LaunchError("\n".join(problems))
 
 
 @contextlib.contextmanager
@@ -256,37 +211,28 @@ def run_folder(plan: Plan) -> Iterator[None]:
             stack.callback(_clear, plan)
             plan.logs.mkdir(exist_ok=True)
             plan.scratch.mkdir()
-            _check_space(plan)
+            _reserve(plan)
+        except BlockingIOError:
+            raise LaunchError(
+                f"Another Captionize runs in {shown(plan.run_dir)}. Stop it, or set "
+                "CAPTIONIZE_RUN_DIR to another folder."
+            ) from None
         except OSError as error:
-            raise LaunchError(_unusable(plan, error)) from None
+            raise LaunchError(
+                f"The run folder {shown(plan.run_dir)} cannot be used: {error.strerror}. "
+                "Make room and give yourself access, or set CAPTIONIZE_RUN_DIR to another folder."
+            ) from None
         yield
 
 
-def _check_space(plan: Plan) -> None:
-    free = shutil.disk_usage(plan.run_dir).free
-    needed = FREE_BYTES + UNPACKED * sum(archive.stat().st_size for archive in plan.archives)
-    if free < needed:
-        raise LaunchError(
-            f"No disk space: {shown(plan.run_dir)} has {free // 2**20} MiB free and needs "
-            f"{needed // 2**20} MiB. Free some, or set CAPTIONIZE_RUN_DIR to another disk."
-        )
+def _reserve(plan: Plan) -> None:
+    """Have the file system set aside what TorchServe will need, and give it back.
 
-
-def _unusable(plan: Plan, error: OSError) -> str:
-    if isinstance(error, BlockingIOError):
-        return (
-            f"Another Captionize runs in {shown(plan.run_dir)}. Stop it, or set "
-            "CAPTIONIZE_RUN_DIR to another folder."
-        )
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return (
-            f"No disk space is left for {shown(plan.run_dir)}. Free some, or set "
-            "CAPTIONIZE_RUN_DIR to another disk."
-        )
-    return (
-        f"The run folder {shown(plan.run_dir)} cannot be used: {error.strerror}. Set "
-        "CAPTIONIZE_RUN_DIR to one that you can write."
-    )
+    TorchServe itself only logs that the disk is full, and then waits for a worker in vain.
+    """
+    needed = RESERVED_BYTES + UNPACKED * sum(path.stat().st_size for path in plan.archives)
+    with tempfile.TemporaryFile(dir=plan.scratch) as file:
+        os.posix_fallocate(file.fileno(), 0, needed)
 
 
 def _clear(plan: Plan) -> None:

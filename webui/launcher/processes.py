@@ -12,21 +12,15 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-POLL_S = 0.05
+import psutil
+
+KILL_S = 5.0  # more than the kernel takes to end processes that hold much memory
 PR_SET_PDEATHSIG = 1
-PR_SET_CHILD_SUBREAPER = 36
 
 _LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
-
-
-def adopt_orphans() -> None:
-    """Make this process the parent of every orphan among its descendants, so that it reaps them."""
-    if _LIBC is not None:
-        _LIBC.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 class Server:
@@ -72,25 +66,19 @@ class Server:
             self._process.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(grace_s)
-        while self._signal_group(signal.SIGKILL):
-            self._reap()
-            time.sleep(POLL_S)
+        left = list(self._group())
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        # Orphans are init's to collect; here it only matters that they write to no file any more.
+        psutil.wait_procs(left, KILL_S)
 
-    def _signal_group(self, signum: int) -> bool:
-        """Send `signum` to every process of the group; False when there is none left."""
-        try:
-            os.killpg(self._process.pid, signum)
-        except ProcessLookupError:
-            return False
-        return True
-
-    def _reap(self) -> None:
-        """Collect the ended processes of the group, the adopted ones included."""
-        if self.exit_status is None:
-            return  # the server itself is collected through its Popen, which keeps its status
-        with contextlib.suppress(ChildProcessError):
-            while os.waitpid(-self._process.pid, os.WNOHANG)[0]:
-                pass
+    def _group(self) -> Iterator[psutil.Process]:
+        """The processes that the server has started, and theirs, also after its own end."""
+        for process in psutil.process_iter():
+            with contextlib.suppress(ProcessLookupError):
+                if os.getpgid(process.pid) == self._process.pid:
+                    yield process
 
 
 def _end_with(launcher: int) -> None:

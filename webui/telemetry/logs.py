@@ -1,7 +1,7 @@
 """The process's log: one JSON object a line, or plain text for a terminal.
 
-A line for each request says the method, the route (never the address that was asked for, which may
-hold anything), the status and the milliseconds. No client address, picture or caption is logged.
+Each request has a line with its method, its route (never the requested address, which may hold
+anything), its status and its milliseconds. No client address, picture or caption is logged.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from flask import Flask, Response, g, request
 from webui.telemetry import metrics, requestid
 
 FORMATS = ("json", "text")
-# Asked every few seconds; lines about them would bury all others. Of health not even the failures
-# are logged, which are no errors while a model loads.
+# Requested every few seconds: lines about them would bury all others. Of health not even failures
+# are logged, which are normal while a model loads.
 HEALTH = frozenset({"/healthz", "/readyz", "/metrics"})
 QUIET = frozenset({"/api/operations", "/static/<path:filename>"})
 
@@ -35,10 +35,8 @@ class JsonFormatter(logging.Formatter):
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
+            **_fields(record),
         }
-        if known := requestid.current():
-            line["request_id"] = known
-        line |= getattr(record, "fields", {})
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return json.dumps(line, ensure_ascii=False, default=str)
@@ -49,12 +47,16 @@ class TextFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """The line, and the lines of an exception."""
-        known = requestid.current()
-        fields = {**getattr(record, "fields", {}), **({"request_id": known} if known else {})}
-        end = "".join(f" {name}={value}" for name, value in fields.items())
+        end = "".join(f" {name}={value}" for name, value in _fields(record).items())
         head = f"{_time(record.created)} {record.levelname:7} {record.name}: {record.getMessage()}"
         trace = f"\n{self.formatException(record.exc_info)}" if record.exc_info else ""
         return head + end + trace
+
+
+def _fields(record: logging.LogRecord) -> dict[str, Any]:
+    """The members of the record's own, and the id of the request under way."""
+    known = requestid.current()
+    return {**getattr(record, "fields", {}), **({"request_id": known} if known else {})}
 
 
 def _time(seconds: float) -> str:
@@ -66,11 +68,11 @@ def _time(seconds: float) -> str:
 def configuration(form: str) -> dict[str, Any]:
     """What logging.config.dictConfig takes; gunicorn's own loggers write in the same form.
 
-    `form` is "json" or "text"; anything else is text, and refused by the application's settings.
+    `form` is "json" or "text"; anything else counts as text here, and the settings refuse it.
     """
     formatter = JsonFormatter if form == "json" else TextFormatter
     inherited = {"level": "INFO", "handlers": [], "propagate": True}
-    # With a configuration of ours gunicorn turns its access log on, which says who sent what.
+    # Given a configuration, gunicorn turns its access log on, which has who sent what.
     silent = {"level": "CRITICAL", "handlers": [], "propagate": False}
     return {
         "version": 1,

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
+from functools import partial
+from typing import Any
 
 from flask import Blueprint, Flask, Response, current_app, g, request
 from prometheus_client import (
     CollectorRegistry,
     Counter,
+    Gauge,
     Histogram,
     ProcessCollector,
     generate_latest,
@@ -25,39 +29,49 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self.requests = Counter(
-            "captionize_web_requests",
-            "Requests answered.",
-            ["route", "method", "status"],
-            registry=self.registry,
+        counter = partial(Counter, registry=self.registry)
+        histogram = partial(Histogram, registry=self.registry, buckets=SECONDS)
+        self.requests = counter(
+            "captionize_web_requests", "Requests answered.", ["route", "method", "status"]
         )
-        self.seconds = Histogram(
-            "captionize_web_request_seconds",
-            "Time from the request's head to its answer.",
-            ["route"],
-            buckets=SECONDS,
-            registry=self.registry,
+        self.seconds = histogram(
+            "captionize_web_request_seconds", "Time from a request's head to its answer.", ["route"]
         )
-        self.caption_seconds = Histogram(
-            "captionize_caption_seconds",
-            "Time that a version took for a caption.",
-            ["version"],
-            buckets=SECONDS,
-            registry=self.registry,
+        self.caption_seconds = histogram(
+            "captionize_caption_seconds", "Time that a version took for a caption.", ["version"]
         )
-        self.captions = Counter(
+        self.captions = counter(
             "captionize_captions",
-            "Captions asked of a version: captioned, refused (the picture's fault) or failed.",
+            "Captions requested of a version: captioned, refused (the picture's fault) or failed.",
             ["version", "outcome"],
-            registry=self.registry,
         )
-        self.votes = Counter(
+        self.votes = counter(
             "captionize_votes",
             "Votes on a version beside another: won, lost or tied.",
             ["version", "outcome"],
-            registry=self.registry,
         )
+        # What TorchServe's management address told last; no series while it does not answer.
+        self.ready = self._gauge("ready_workers", "READY workers of a version.")
+        self.waiting = self._gauge("queue_waiting", "Requests that wait for a worker.")
+        self.places = self._gauge("queue_places", "Requests that may wait at most.")
+        self.memory = self._gauge("worker_memory_bytes", "Memory of the workers, where known.")
         ProcessCollector(registry=self.registry)  # memory, processor time, start of this process
+
+    def _gauge(self, name: str, text: str) -> Gauge:
+        """A gauge by version, of which one is the default."""
+        return Gauge(f"captionize_{name}", text, ["version", "default"], registry=self.registry)
+
+    def serving(self, versions: Iterable[Any]) -> None:
+        """Take over what TorchServe serves: the `Version`s of webui.torchserve.management."""
+        for gauge in (self.ready, self.waiting, self.places, self.memory):
+            gauge.clear()
+        for one in versions:
+            labels = one.version, str(one.default).lower()
+            self.ready.labels(*labels).set(one.ready)
+            self.waiting.labels(*labels).set(one.queue_pending)
+            self.places.labels(*labels).set(one.queue_pending + one.queue_remaining)
+            if memory := sum(worker.memory_bytes or 0 for worker in one.workers):
+                self.memory.labels(*labels).set(memory)
 
 
 @bp.get("/metrics")
@@ -68,8 +82,7 @@ def metrics() -> Response:
 
 
 def init_app(app: Flask) -> None:
-    """Count every request from here on."""
-    app.extensions["metrics"] = Metrics()
+    """Count every request from here on, in the Metrics that the application has."""
     app.before_request(_start)
     app.after_request(_count)
 

@@ -1,8 +1,9 @@
-"""The inference answer: its shape, its check, and how a page shows it."""
+"""The inference answer: its shape and its check."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import Any, NoReturn, NotRequired, TypedDict
 
 
@@ -32,12 +33,20 @@ class Caption(TypedDict):
 
 
 class Answer(TypedDict):
-    """What /predictions answers; other members pass through untouched."""
+    """What /predictions answers; there may be other members."""
 
     caption: str
     captions: list[Caption]
     image: dict[str, Any]
     model: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Inference:
+    """A checked answer: the bytes that TorchServe sent, and what they say."""
+
+    body: bytes
+    answer: Answer
 
 
 def parse(body: bytes, *, explained: bool = False) -> Answer:

@@ -1,11 +1,14 @@
-"""The only module that talks to TorchServe."""
+"""The only module that talks to TorchServe.
+
+It knows no Flask: the application hands it the headers to send along, and a place for its notes.
+"""
 
 from __future__ import annotations
 
 import json
 import logging
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 from urllib.parse import urlencode
 
 import requests
@@ -13,17 +16,20 @@ from requests.adapters import HTTPAdapter
 from urllib3.exceptions import ReadTimeoutError
 from urllib3.util import Retry
 
-from webui.torchserve import answer
-from webui.torchserve.tokens import KeyRing, KeysUnreadable, Kind
+from webui.torchserve.answer import Inference, parse
+from webui.torchserve.tokens import KeysUnreadable, Kind, read_key
 from webui.web.problem import ServiceError, too_large
 from webui.web.settings import Settings
 
 log = logging.getLogger(__name__)
 
+P = ParamSpec("P")
 T = TypeVar("T")
+Query = dict[str, str | int | None]
 
 MANAGEMENT_TIMEOUT_S = 3.0
 CONNECTIONS = 32  # kept open to each address; more threads than this open their own
+KEY_REFUSED = "InvalidKeyException"
 NO_SUCH_VERSION = "ModelVersionNotFoundException"
 PASSED_ON = (400, 413, 415, 422)  # the handler's answers about the picture or an option
 
@@ -32,20 +38,20 @@ class TorchServeError(ServiceError):
     """Whatever kept TorchServe from captioning. The tree, with what a client is answered:
 
     TorchServeError       502  an answer that is none of the following
-    ├── Refused           400, 413, 415, 422 in the handler's own words: the request is at fault
-    ├── UnknownVersion    404  the version that was asked for is not registered
+    ├── HandlerRefused    400, 413, 415, 422 in the handler's words: the request is at fault
+    ├── UnknownVersion    404  the requested version is not registered
     ├── NotReady          503  no worker is ready or the queue is full; has a Retry-After
     ├── TooSlow           504  no answer within CAPTIONIZE_TIMEOUT_S
     └── Away              502  no connection, or it broke
-        └── NoKey         502  no key to be had, or none that TorchServe accepts
+        └── NoKey         502  the key file has no key, or none that TorchServe accepts
     """
 
     code = 502
     type = "CaptioningFailed"
 
 
-class Refused(TorchServeError):
-    """The picture or an option was refused."""
+class HandlerRefused(TorchServeError):
+    """The handler refused the picture or an option."""
 
 
 class UnknownVersion(TorchServeError):
@@ -83,15 +89,16 @@ class Away(TorchServeError):
 
 
 class NoKey(Away):
-    """The page holds no valid key."""
+    """The key file has no key that TorchServe accepts."""
 
 
 class TorchServe:
     """A client of one TorchServe, shared by all threads.
 
     Args:
-        headers: what a call sends along, asked for at each.
-        note: told of what is worth a log line about the request under way, by name.
+        settings: where TorchServe is, its key file, and how long to wait.
+        headers: gives the headers that a call sends along.
+        note: takes what is worth a member of the current request's log line, by name.
     """
 
     def __init__(
@@ -104,176 +111,121 @@ class TorchServe:
         self._settings = settings
         self._headers = headers
         self._note = note
-        self._keys = KeyRing(settings.key_file, self._request_key)
         self._session = requests.Session()
         # Proxies and .netrc of the environment must not see or replace the keys.
         self._session.trust_env = False
-        retry = Retry(total=2, read=1, backoff_factor=0.1, allowed_methods=["GET"], redirect=0)
-        once = HTTPAdapter(pool_maxsize=CONNECTIONS, max_retries=0)
-        self._session.mount("http://", HTTPAdapter(max_retries=retry))
-        self._session.mount("https://", HTTPAdapter(max_retries=retry))
-        # A caption is work worth doing once, and each GET /token makes another key.
-        for verb in ("predictions", "explanations"):
-            self._session.mount(f"{settings.inference_url}/{verb}/", once)
-        self._session.mount(f"{settings.management_url}/token", once)
+        # A GET is sent once more when its connection breaks. Nothing else is: a caption is work
+        # worth doing once, and a change may have been made already.
+        retry = Retry(1, connect=0, redirect=0, allowed_methods=["GET"])
+        for scheme in ("http://", "https://"):
+            self._session.mount(scheme, HTTPAdapter(pool_maxsize=CONNECTIONS, max_retries=retry))
 
-    def caption(
+    def predict(
         self,
         picture: bytes,
         options: Mapping[str, int],
         version: str | None = None,
         *,
         explain: bool = False,
-    ) -> answer.Answer:
+    ) -> Inference:
         """Caption one encoded picture; `options` are beam_size, num_captions, max_length.
 
         Without a `version` TorchServe's default answers. `explain` adds each word's attention.
         The raw body with X- headers spares TorchServe a multipart body. Raises TorchServeError.
         """
-        names = {name: f"X-{name.replace('_', '-').title()}" for name in options}
-        headers = {names[name]: str(value) for name, value in options.items()}
+        headers = {f"X-{name.replace('_', '-').title()}": str(n) for name, n in options.items()}
         headers["Content-Type"] = "application/octet-stream"
         verb = "explanations" if explain else "predictions"
-        model = self._settings.model_name + (f"/{version}" if version else "")
-        response = self._send(
-            "inference",
-            "POST",
-            f"{self._settings.inference_url}/{verb}/{model}",
-            timeout_s=self._settings.timeout_s,
-            headers=headers,
-            data=picture,
-        )
-        if response.status_code == 404 and version and _type(response) == NO_SUCH_VERSION:
-            raise UnknownVersion(version)
+        url = f"{self._settings.inference_url}/{verb}/{self._settings.model_name}"
+        url += f"/{version}" if version else ""
+        timeout_s = self._settings.timeout_s
+        response = self._send("inference", "POST", url, timeout_s, headers, picture)
         if response.status_code != 200:
-            raise self._error(response)
+            raise self._error(response, version)
         try:
-            return answer.parse(response.content, explained=explain)
+            return Inference(response.content, parse(response.content, explained=explain))
         except (ValueError, KeyError, TypeError) as error:
             log.error("TorchServe's answer is not a caption: %r", error)
             raise _failed() from error
 
-    def metrics(self) -> str:
-        """TorchServe's metrics in Prometheus's text format; they need no key.
+    def check_reachable(self) -> None:
+        """Raise TorchServeError unless the inference address answers and accepts our key.
 
-        Raises TorchServeError.
-        """
-        response = _translated(
-            lambda: self._session.get(
-                f"{self._settings.metrics_url}/metrics",
-                headers=self._headers(),
-                timeout=(self._settings.connect_timeout_s, MANAGEMENT_TIMEOUT_S),
-                allow_redirects=False,
-            )
-        )
-        if response.status_code != 200:
-            raise _failed()
-        return response.text
-
-    def reachable(self) -> None:
-        """Raise TorchServeError unless the inference address answers and takes our key.
-
-        What /ping says is not looked at: it is Healthy while a model loads.
+        The answer of /ping does not matter: it is Healthy while a model loads.
         """
         url = f"{self._settings.inference_url}/ping"
-        self._send("inference", "GET", url, timeout_s=MANAGEMENT_TIMEOUT_S)
-
-    def ready_workers(self) -> int:
-        """The number of READY workers of the model. Raises TorchServeError."""
-        response = self._send(
-            "management",
-            "GET",
-            f"{self._settings.management_url}/models/{self._settings.model_name}",
-            timeout_s=MANAGEMENT_TIMEOUT_S,
-        )
-        if response.status_code != 200:
-            raise self._error(response)
-        try:
-            versions = json.loads(response.content)
-            return sum(w["status"] == "READY" for v in versions for w in v["workers"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise _failed() from error
+        self._send("inference", "GET", url, MANAGEMENT_TIMEOUT_S)
 
     def manage(
         self,
         method: str,
         path: str,
-        query: Mapping[str, str | int] | None = None,
-        *,
+        query: Query | None = None,
         timeout_s: float = MANAGEMENT_TIMEOUT_S,
     ) -> tuple[int, Any]:
         """Status and JSON (None where the body is none) of a call of the management API.
 
-        `path` begins with /models and is made of checked names. Raises TorchServeError when there
-        is no answer; what the status means is the caller's matter.
+        `path` begins with /models and is made of checked names; of `query` goes out what is not
+        None. Raises TorchServeError when there is no answer; the caller judges the status.
         """
-        url = f"{self._settings.management_url}{path}?{urlencode(query or {})}".rstrip("?")
-        response = self._send("management", method, url, timeout_s=timeout_s)
-        try:
-            return response.status_code, json.loads(response.content)
-        except ValueError:
-            return response.status_code, None
+        given = {name: value for name, value in (query or {}).items() if value is not None}
+        url = f"{self._settings.management_url}{path}?{urlencode(given)}".rstrip("?")
+        response = self._send("management", method, url, timeout_s)
+        return response.status_code, _json(response)
 
     def _send(
         self,
         kind: Kind,
         method: str,
         url: str,
-        *,
         timeout_s: float,
         headers: Mapping[str, str] | None = None,
         data: bytes | None = None,
     ) -> requests.Response:
-        """Send with a key, and once more with another when TorchServe refuses the first."""
+        """Send with a key; once more when TorchServe refuses it and the file has another by then.
 
-        def send(key: str) -> requests.Response:
-            return self._session.request(
+        That is so when TorchServe was restarted in between.
+        """
+        refused = None
+        while (key := _translated(read_key, self._settings.key_file, kind)) != refused:
+            response = _translated(
+                self._session.request,
                 method,
                 url,
-                headers={
-                    **(headers or {}),
-                    **self._headers(),
-                    "Authorization": f"Bearer {key}",
-                },
+                headers={**(headers or {}), **self._headers(), "Authorization": f"Bearer {key}"},
                 data=data,
                 timeout=(self._settings.connect_timeout_s, timeout_s),
                 allow_redirects=False,
             )
+            if not _key_refused(response):
+                # TorchServe gives each request an id of its own, known to its log and handler.
+                if theirs := response.headers.get("X-Request-ID"):
+                    self._note("torchserve_request_id", theirs[:64])
+                return response
+            refused = key
+        log.error(
+            "TorchServe refuses the %s key in %s. Where token_expiration_min is over, restart it.",
+            kind,
+            self._settings.key_file,
+        )
+        raise NoKey("The captioning service did not accept this page's key. Try again.")
 
-        key = _translated(lambda: self._keys.key(kind))
-        response = _translated(lambda: send(key))
-        if _key_refused(response):
-            other = _translated(lambda: self._keys.replacement(kind, key))
-            response = _translated(lambda: send(other))
-            if _key_refused(response):
-                log.error("TorchServe accepts no %s key from %s", kind, self._settings.key_file)
-                raise NoKey("The captioning service did not accept this page's key. Try again.")
-        # TorchServe gives each request an id of its own, which its log and its handler know.
-        if theirs := response.headers.get("X-Request-ID"):
-            self._note("torchserve_request_id", theirs[:64])
-        return response
-
-    def _request_key(self, kind: Kind, api_key: str) -> None:
-        """Have TorchServe write a new key of this kind into its key file; raises OSError."""
-        self._session.get(
-            f"{self._settings.management_url}/token",
-            params={"type": kind},
-            headers={**self._headers(), "Authorization": f"Bearer {api_key}"},
-            timeout=(self._settings.connect_timeout_s, MANAGEMENT_TIMEOUT_S),
-            allow_redirects=False,
-        ).raise_for_status()
-
-    def _error(self, response: requests.Response) -> ServiceError:
-        """The error for an answer that is not 200."""
+    def _error(self, response: requests.Response, version: str | None) -> ServiceError:
+        """The error for an answer about a picture that is not 200."""
         status = response.status_code
-        worded = _handler_error(response)
-        if status in PASSED_ON and worded is not None:
-            return Refused(worded[1], code=status, type=worded[0])
+        body = _json(response)
+        type_, message = text(body, "type"), text(body, "message")
+        if version and status == 404 and type_ == NO_SUCH_VERSION:
+            return UnknownVersion(version)
+        # What our handler words is for users; TorchServe's own errors, named as in Java, are not.
+        ours = type_.isidentifier() and not type_.endswith("Exception")
+        if status in PASSED_ON and ours and message:
+            return HandlerRefused(message, code=status, type=type_)
         if status == 413:
             return too_large(self._settings.max_upload_bytes)
         # 404 is a model that is not loaded yet: TorchServe answers while it still loads. A worker
         # that died is started again at once.
-        died = status == 500 and str(_members(response).get("message")).startswith("Worker died")
+        died = status == 500 and message.startswith("Worker died")
         if status in (404, 503) or died:
             return NotReady("No worker is free to caption just now. Try again in a few seconds.")
         log.error("TorchServe answered %d: %.500s", status, response.text)
@@ -287,11 +239,11 @@ def _failed() -> TorchServeError:
     )
 
 
-def _translated(call: Callable[[], T]) -> T:
-    """Run `call` and turn what requests and the key ring raise into our own errors."""
+def _translated(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Call, and turn what requests and the key file raise into our own errors."""
     try:
-        return call()
-    except (KeysUnreadable, OSError) as error:
+        return call(*args, **kwargs)
+    except OSError as error:  # every exception of requests is one
         if _timed_out(error):
             raise TooSlow(
                 "The captioning service took too long. Try again, or try a smaller beam size."
@@ -308,30 +260,19 @@ def _timed_out(error: BaseException) -> bool:
     )
 
 
-def _members(response: requests.Response) -> dict[str, object]:
-    """The members of a JSON object, or nothing when the body is something else."""
-    try:
-        body = json.loads(response.content)
-    except ValueError:
-        return {}
-    return body if isinstance(body, dict) else {}
-
-
-def _type(response: requests.Response) -> object:
-    """The type of TorchServe's error, or None."""
-    return _members(response).get("type")
-
-
 def _key_refused(response: requests.Response) -> bool:
-    return response.status_code == 400 and _type(response) == "InvalidKeyException"
+    return response.status_code == 400 and text(_json(response), "type") == KEY_REFUSED
 
 
-def _handler_error(response: requests.Response) -> tuple[str, str] | None:
-    """Type and message of an error that our handler worded; TorchServe's own are not for users."""
-    body = _members(response)
-    type_, message = body.get("type"), body.get("message")
-    if not isinstance(type_, str) or not isinstance(message, str):
+def _json(response: requests.Response) -> Any:
+    """The body as JSON, None when it is something else."""
+    try:
+        return json.loads(response.content)
+    except ValueError:
         return None
-    if not type_.isidentifier() or type_.endswith("Exception"):
-        return None
-    return type_, message
+
+
+def text(body: Any, member: str) -> str:
+    """A member of a JSON answer, empty where it is no text."""
+    value = body.get(member) if isinstance(body, dict) else None
+    return value if isinstance(value, str) else ""

@@ -8,12 +8,13 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 import psutil
 
-from webui.torchserve.client import TorchServe, TorchServeError
-from webui.torchserve.refusals import archive_refused, message, refused, unreadable
+from webui.torchserve.client import MANAGEMENT_TIMEOUT_S, Query, TorchServe, TorchServeError, text
+from webui.torchserve.refusals import ARCHIVE, VERSION, Refusals, refused, unreadable
 
 log = logging.getLogger(__name__)
 
@@ -32,11 +33,11 @@ class Worker:
 
     id: str
     state: str  # READY; UNLOADING is TorchServe's word while it starts, too
-    memory_bytes: int | None  # None where it cannot be told
+    memory_bytes: int | None  # None where it is not known
     gpu: bool
     started: str  # UTC, ISO 8601
     pid: int  # -1 before the process lives
-    gpu_usage: str  # as nvidia-smi told it; "N/A" on a CPU
+    gpu_usage: str  # nvidia-smi's line; "N/A" on a CPU
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class Version:
         return sum(worker.state == "READY" for worker in self.workers)
 
     def to_json(self) -> dict[str, Any]:
-        """The form in which the API answers; process ids are nobody's business there."""
+        """The form in which the API answers: without process ids, which are internal."""
         members = asdict(self)
         pending, remaining = members.pop("queue_pending"), members.pop("queue_remaining")
         members["queue"] = {"remaining": remaining, "pending": pending}
@@ -74,37 +75,30 @@ class Version:
 class Management:
     """The calls, over the one client's transport. All raise TorchServeError."""
 
-    def __init__(self, transport: TorchServe) -> None:
-        self._transport = transport
+    def __init__(self, client: TorchServe) -> None:
+        self._client = client
 
     def models(self) -> list[str]:
         """The names of all models."""
         names: list[str] = []
-        query: dict[str, str | int] = {"limit": 100}
+        page = None
         for _ in range(PAGES):
-            status, body = self._transport.manage("GET", "/models", query)
-            if status != 200:
-                raise refused(status, body)
-            names += _names(body)
-            token = body.get("nextPageToken")
-            if not token:
+            body = self._call("GET", "", "Models", {"limit": 100, "next_page_token": page})
+            names += _read(partial(_names, body))
+            page = text(body, "nextPageToken")
+            if not page:
                 break
-            query["next_page_token"] = str(token)
         return sorted(names)
 
-    def default(self, model: str) -> str:
+    def default(self, model: str) -> Version:
         """The default version of a model."""
-        status, body = self._transport.manage("GET", f"/models/{model}")
-        if status != 200:
-            raise refused(status, body, model)
-        return _read(lambda: str(body[0]["modelVersion"]))
+        body = self._call("GET", f"/{model}", model)
+        return _read(lambda: _version(body[0], body[0]["modelVersion"]))
 
     def versions(self, model: str) -> list[Version]:
         """Every version of a model, in the order of their numbers."""
-        default = self.default(model)
-        status, body = self._transport.manage("GET", f"/models/{model}/all")
-        if status != 200:
-            raise refused(status, body, model)
+        default = self.default(model).version
+        body = self._call("GET", f"/{model}/all", model)
         found = _read(lambda: [_version(one, default) for one in body])
         return sorted(found, key=lambda one: _numbers(one.version))
 
@@ -113,7 +107,7 @@ class Management:
         for one in self.versions(model):
             if one.version == version:
                 return one
-        raise refused(404, None, model, version)
+        raise refused(404, None, f"{model} {version}")
 
     def register(
         self, archive: str, *, batch_size: int | None = None, max_batch_delay: int | None = None
@@ -123,60 +117,58 @@ class Management:
         TorchServe starts workers within the call when it is asked to, for minutes, in a thread that
         takes captions too: therefore none here.
         """
-        query: dict[str, str | int] = {"url": archive, "initial_workers": 0, "synchronous": "false"}
-        if batch_size is not None:
-            query["batch_size"] = batch_size
-        if max_batch_delay is not None:
-            query["max_batch_delay"] = max_batch_delay
-        status, body = self._transport.manage(
-            "POST", "/models", query, timeout_s=REGISTER_TIMEOUT_S
-        )
-        if status not in (200, 202):
-            raise archive_refused(status, body, archive)
-        found = REGISTERED.search(message(body, "status"))
+        query: Query = {
+            "url": archive,
+            "initial_workers": 0,
+            "synchronous": "false",
+            "batch_size": batch_size,
+            "max_batch_delay": max_batch_delay,
+        }
+        body = self._call("POST", "", archive, query, ARCHIVE, REGISTER_TIMEOUT_S)
+        found = REGISTERED.search(text(body, "status"))
         if found is None:
             raise unreadable()
         return found[1], found[2]
 
     def scale(self, model: str, version: str, workers: int) -> None:
         """Ask for this number of workers; they come and go afterwards."""
-        query: dict[str, str | int] = {
-            "min_worker": workers,
-            "max_worker": workers,
-            "synchronous": "false",
-        }
-        status, body = self._transport.manage("PUT", f"/models/{model}/{version}", query)
-        if status not in (200, 202):
-            raise refused(status, body, model, version)
+        path, subject = f"/{model}/{version}", f"{model} {version}"
+        wanted: Query = {"min_worker": workers, "max_worker": workers, "synchronous": "false"}
+        self._call("PUT", path, subject, wanted)
 
     def set_default(self, model: str, version: str) -> None:
         """Make a version the default."""
-        path = f"/models/{model}/{version}/set-default"
-        status, body = self._transport.manage("PUT", path)
-        if status != 200:
-            raise refused(status, body, model, version)
+        self._call("PUT", f"/{model}/{version}/set-default", f"{model} {version}")
 
     def unregister(self, model: str, version: str) -> None:
         """Unregister a version; TorchServe refuses the default while there are others."""
-        status, body = self._transport.manage("DELETE", f"/models/{model}/{version}")
-        if status not in (200, 202):
-            raise refused(status, body, model, version)
+        self._call("DELETE", f"/{model}/{version}", f"{model} {version}")
 
     def describe(self, model: str, version: str) -> dict[str, Any]:
-        """What a worker of the version says of its model; a worker must be READY."""
-        status, body = self._transport.manage(
-            "GET",
-            f"/models/{model}/{version}",
-            {"customized": "true"},
-            timeout_s=DESCRIBE_TIMEOUT_S,
-        )
-        if status != 200:
-            raise refused(status, body, model, version)
+        """The model card as a worker of the version answers it; one must be READY."""
+        path, subject = f"/{model}/{version}", f"{model} {version}"
+        query: Query = {"customized": "true"}
+        body = self._call("GET", path, subject, query, timeout_s=DESCRIBE_TIMEOUT_S)
         return _read(lambda: dict(body[0].get("customizedMetadata") or {}))
+
+    def _call(
+        self,
+        method: str,
+        path: str,
+        subject: str,
+        query: Query | None = None,
+        refusals: Refusals = VERSION,
+        timeout_s: float = MANAGEMENT_TIMEOUT_S,
+    ) -> Any:
+        """The JSON of a call of /models that succeeds; `subject` is what an error is about."""
+        status, body = self._client.manage(method, f"/models{path}", query, timeout_s)
+        if status not in (200, 202):
+            raise refused(status, body, subject, refusals)
+        return body
 
 
 class Known:
-    """The versions of one model, asked for at most every `LIFE_S` seconds by all who want them."""
+    """The versions of one model, fetched at most every `LIFE_S` seconds, whoever asks."""
 
     LIFE_S = 2.0
 
@@ -196,23 +188,23 @@ class Known:
                     self._error = None
                     self._versions = self._management.versions(self.model)
                 except TorchServeError as error:
-                    self._error = error  # for all who wait, who would be as long in finding out
+                    self._error = error  # for all who wait, who would find out no sooner
                 self._until = time.monotonic() + self.LIFE_S
             if self._error is not None:
                 raise self._error
             return self._versions
 
     def last(self) -> list[Version]:
-        """What was known last, without asking."""
+        """The versions as they were fetched last."""
         return self._versions
 
     def forget(self) -> None:
-        """Ask anew the next time: something was changed."""
+        """Fetch them again the next time: something was changed."""
         self._until = 0.0
 
 
 def _names(body: Any) -> list[str]:
-    return _read(lambda: [str(one["modelName"]) for one in body["models"]])
+    return [str(one["modelName"]) for one in body["models"]]
 
 
 def _version(raw: Any, default: str) -> Version:

@@ -5,16 +5,20 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from flask import Blueprint, Response, current_app, jsonify, request
+from flask import Blueprint, Response, jsonify, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from webui.administrator import auth
-from webui.captions.canary import Setting
-from webui.versions.archives import check_name, unwritable
+from webui.administrator.audit import Audit
+from webui.captions.canary import Canary, Setting
+from webui.torchserve.management import Known
+from webui.versions.archives import Store, check_name, unwritable
+from webui.versions.catalogue import Catalogue
 from webui.versions.deployment import Deployment
-from webui.versions.jobs import Job
+from webui.versions.jobs import Job, Jobs
 from webui.web import bodies
-from webui.web.extensions import csrf
+from webui.web.extensions import csrf, service
+from webui.web.names import RULE, is_name
 from webui.web.problem import ServiceError
 from webui.web.settings import MEBIBYTE, Settings
 
@@ -31,13 +35,27 @@ csrf.exempt(bp)
 bp.before_request(auth.required)
 
 
+@bp.before_request
+def check_names() -> None:
+    """Refuse an address with a name that no model and no version has: 404."""
+    given = request.view_args or {}
+    for name in filter(None, (given.get("name"), given.get("version"))):
+        if not is_name(name):
+            raise ServiceError(
+                f"There is no model or version {name[:100]!r}: names are {RULE}. See the list of "
+                "versions.",
+                code=404,
+                type="NoSuchVersion",
+            )
+
+
 # --- Models ---
 
 
 @bp.get("/models")
 def list_models() -> Response:
     """Every model with all its versions."""
-    return jsonify(models=_deployment().models())
+    return jsonify(models=service(Catalogue).models())
 
 
 @bp.post("/models")
@@ -47,7 +65,7 @@ def register() -> tuple[Response, int]:
     archive = bodies.text(body, "archive")
     check_name(archive)
     workers = bodies.whole(body, "workers", 0, MAX_WORKERS)
-    job = _deployment().register(
+    job = service(Deployment).register(
         auth.actor(),
         archive,
         1 if workers is None else workers,
@@ -60,9 +78,7 @@ def register() -> tuple[Response, int]:
 @bp.get("/models/<name>/<version>")
 def show_version(name: str, version: str) -> Response:
     """One version."""
-    bodies.check_names(name, version)
-    found = _deployment().management.version(name, version)
-    return jsonify(_deployment().described(name, found))
+    return jsonify(service(Catalogue).version(name, version))
 
 
 @bp.put("/models/<name>/<version>")
@@ -89,24 +105,21 @@ def scale(name: str, version: str) -> tuple[Response, int]:
 @bp.put("/models/<name>/<version>/default")
 def set_default(name: str, version: str) -> Response:
     """Make a version the default; answers the model."""
-    bodies.check_names(name, version)
-    _deployment().set_default(auth.actor(), name, version)
-    return jsonify(_deployment().model(name))
+    service(Deployment).set_default(auth.actor(), name, version)
+    return jsonify(service(Catalogue).model(name))
 
 
 @bp.post("/models/<name>/rollback")
 def roll_back(name: str) -> Response:
     """Make the previous default the default again; answers the model."""
-    bodies.check_names(name)
-    _deployment().roll_back(auth.actor(), name)
-    return jsonify(_deployment().model(name))
+    service(Deployment).roll_back(auth.actor(), name)
+    return jsonify(service(Catalogue).model(name))
 
 
 @bp.delete("/models/<name>/<version>")
 def unregister(name: str, version: str) -> tuple[str, int]:
     """Unregister a version that is not the default."""
-    bodies.check_names(name, version)
-    _deployment().unregister(auth.actor(), name, version)
+    service(Deployment).unregister(auth.actor(), name, version)
     return "", 204
 
 
@@ -116,63 +129,52 @@ def unregister(name: str, version: str) -> tuple[str, int]:
 @bp.get("/jobs")
 def list_jobs() -> Response:
     """The jobs of this process, the newest first."""
-    return jsonify(jobs=[asdict(job) for job in _deployment().jobs.all()])
+    return jsonify(jobs=[job.to_json() for job in service(Jobs).all()])
 
 
 @bp.get("/jobs/<identifier>")
 def show_job(identifier: str) -> Response:
     """One job."""
-    job = _deployment().jobs.get(identifier)
+    job = service(Jobs).get(identifier)
     if job is None:
         raise ServiceError(
-            "There is no such job. Jobs are forgotten when the page is started again; what came "
-            "of them is in the audit log.",
+            "There is no such job. Jobs are forgotten when the page restarts; the audit log keeps "
+            "their outcomes.",
             code=404,
             type="NoSuchJob",
         )
-    return jsonify(asdict(job))
+    return jsonify(job.to_json())
 
 
 @bp.get("/archives")
 def list_archives() -> Response:
-    """What lies in the model store, and under which version it is registered."""
-    deployment = _deployment()
-    registered: dict[str, list[str]] = {}
-    for model in deployment.models():
-        for one in model["versions"]:
-            registered.setdefault(one["archive"], []).append(f"{model['name']} {one['version']}")
-    return jsonify(
-        archives=[
-            {**one.to_json(), "registered": registered.get(one.name, [])}
-            for one in deployment.store.all()
-        ]
-    )
+    """What lies in the model store, and under which versions it is registered."""
+    return jsonify(archives=service(Catalogue).archives())
 
 
 @bp.post("/archives")
 def upload() -> tuple[Response, int]:
-    """Take a new archive into the model store; the multipart field `archive`."""
-    settings: Settings = current_app.extensions["settings"]
-    deployment = _deployment()
-    request.max_content_length = settings.max_archive_bytes + FORM_BYTES
-    with deployment.store.part() as part:
+    """Add an archive to the model store; the multipart field `archive`."""
+    request.max_content_length = service(Settings).max_archive_bytes + FORM_BYTES
+    store, audit = service(Store), service(Audit)
+    with store.part() as part:
         name = _receive(part)
         try:
-            archive = deployment.store.accept(part, name)
+            archive = store.accept(part, name)
         except ServiceError as error:
-            deployment.audit.record(auth.actor(), "upload", "refused", f"{name}: {error.message}")
+            audit.record(auth.actor(), "upload", "refused", f"{name}: {error.message}")
             raise
-    model, version = archive.model, archive.version
-    size = f"{archive.size_bytes / MEBIBYTE:.1f} MB"
-    message = f"{name} ({size}) is in the model store."
-    deployment.audit.record(auth.actor(), "upload", "done", message, model=model, version=version)
+    message = f"{name} ({archive.size_bytes / MEBIBYTE:.1f} MB) is in the model store."
+    audit.record(
+        auth.actor(), "upload", "done", message, model=archive.model, version=archive.version
+    )
     return jsonify({**archive.to_json(), "registered": []}), 201
 
 
 @bp.get("/audit")
 def show_audit() -> Response:
     """The newest entries of the audit log, the newest first."""
-    return jsonify(audit=[asdict(entry) for entry in _deployment().audit.recent()])
+    return jsonify(audit=[asdict(entry) for entry in service(Audit).recent()])
 
 
 # --- Canary ---
@@ -181,10 +183,10 @@ def show_audit() -> Response:
 @bp.get("/canary")
 def show_canary() -> Response:
     """The canary, and the two versions side by side."""
-    canary = _deployment().canary
+    canary = service(Canary)
     setting = canary.setting
     return jsonify(
-        model=_deployment().model_name,
+        model=service(Known).model,
         version=setting.version if setting else None,
         share=setting.share if setting else 0,
         compared=canary.compared(),
@@ -193,30 +195,28 @@ def show_canary() -> Response:
 
 @bp.put("/canary")
 def set_canary() -> Response:
-    """Send a share of the captions that ask for no version to another one."""
+    """Send a share of the captions that request no version to another one."""
     body = bodies.read("version", "share")
     version, share = bodies.text(body, "version"), bodies.share(body, "share")
-    bodies.check_names(version=version)
-    _deployment().set_canary(auth.actor(), Setting(version, share))
+    service(Deployment).set_canary(auth.actor(), Setting(version, share))
     return show_canary()
 
 
 @bp.delete("/canary")
 def stop_canary() -> Response:
     """Send every caption to the default again."""
-    _deployment().set_canary(auth.actor(), None)
+    service(Deployment).set_canary(auth.actor(), None)
     return show_canary()
 
 
-# --- What comes in ---
+# --- Reading requests, answering jobs ---
 
 
 def _scale(name: str, version: str, body: dict[str, Any]) -> tuple[Response, int]:
-    bodies.check_names(name, version)
     workers = bodies.whole(body, "workers", 0, MAX_WORKERS)
     if workers is None:
         raise bodies.BadBody('Expected a number of workers, such as {"workers": 2}, got none.')
-    return _accepted(_deployment().scale(auth.actor(), name, version, workers))
+    return _accepted(service(Deployment).scale(auth.actor(), name, version, workers))
 
 
 def _receive(part: Any) -> str:
@@ -233,10 +233,9 @@ def _receive(part: Any) -> str:
     try:
         files = request.files.getlist(FIELD)
     except RequestEntityTooLarge as error:
-        settings: Settings = current_app.extensions["settings"]
         raise ServiceError(
-            f"Expected an archive of at most {settings.max_archive_mb:g} MB, got a larger one. "
-            "Copy it into the model store by other means, or raise CAPTIONIZE_MAX_ARCHIVE_MB.",
+            f"Expected an archive of at most {service(Settings).max_archive_mb:g} MB, got a larger "
+            "one. Copy it into the model store by other means, or raise CAPTIONIZE_MAX_ARCHIVE_MB.",
             code=413,
             type="ArchiveTooLarge",
         ) from error
@@ -252,11 +251,6 @@ def _receive(part: Any) -> str:
 
 
 def _accepted(job: Job) -> tuple[Response, int]:
-    response = jsonify(asdict(job))
+    response = jsonify(job.to_json())
     response.headers["Location"] = f"/api/jobs/{job.id}"
     return response, 202
-
-
-def _deployment() -> Deployment:
-    deployment: Deployment = current_app.extensions["deployment"]
-    return deployment

@@ -1,26 +1,25 @@
-"""The archives in the model store: what they are, and how a new one comes in."""
+"""The archives in the model store: what they are, and how a new one is added."""
 
 from __future__ import annotations
 
 import json
 import os
-import re
 import stat
 import tempfile
-import threading
 import time
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
-from webui.web.names import NAME
+from webui.administrator.audit import Refused
+from webui.web.names import RULE, is_archive_name, is_name
 from webui.web.problem import ServiceError
 from webui.web.settings import MEBIBYTE
 
-FILE_NAME = re.compile(r"(?!token)[A-Za-z0-9][A-Za-z0-9._-]{0,99}\.mar", re.ASCII)
 MANIFEST = "MAR-INF/MANIFEST.json"
 CARD = "model_card.json"
 OURS = (CARD, "handler/caption_handler.py")  # what an archive of this repository has
@@ -57,10 +56,10 @@ class Archive:
 
     name: str
     size_bytes: int
-    model: str | None
-    version: str | None
-    ours: bool  # has a card and this repository's handler
-    card: dict[str, Any] | None
+    model: str | None = None
+    version: str | None = None
+    ours: bool = False  # has a card and this repository's handler
+    card: dict[str, Any] | None = None
     problem: str | None = None
 
     def to_json(self) -> dict[str, Any]:
@@ -74,8 +73,6 @@ class Store:
     def __init__(self, folder: Path, max_bytes: int) -> None:
         self._folder = folder
         self._max_bytes = max_bytes
-        self._lock = threading.Lock()
-        self._known: dict[tuple[str, int, int, int], Archive] = {}
 
     def all(self) -> list[Archive]:
         """Every archive that lies there, by name; none where there is no such folder."""
@@ -86,15 +83,25 @@ class Store:
         return [one for path in paths if (one := self._read(path)) is not None]
 
     def get(self, name: str) -> Archive | None:
-        """The archive of this name."""
-        if not FILE_NAME.fullmatch(name) or not (self._folder / name).is_file():
+        """The archive of this name, None where there is none."""
+        if not is_archive_name(name) or not (self._folder / name).is_file():
             return None
         return self._read(self._folder / name)
 
-    @property
-    def there(self) -> bool:
-        """Whether the page sees the folder: one that runs elsewhere may not."""
-        return self._folder.is_dir()
+    def find(self, name: str) -> Archive | None:
+        """The archive of this name, to be registered. Raises Refused where that cannot be.
+
+        None where the page does not see the folder, as one that runs elsewhere may not: then
+        TorchServe, which does, has to judge.
+        """
+        if not self._folder.is_dir():
+            return None
+        found = self.get(name)
+        problem = found.problem if found else "There is no such file in the model store."
+        if problem:
+            message = f"{name} cannot be registered. {problem}"
+            raise Refused(message, code=404, type="NoSuchArchive")
+        return found
 
     @contextmanager
     def part(self) -> Iterator[IO[bytes]]:
@@ -133,17 +140,13 @@ class Store:
         assert archive is not None
         return archive
 
-    def _read(self, path: Path) -> Archive | None:
+    @staticmethod
+    def _read(path: Path) -> Archive | None:
         try:
             found = path.stat()
         except FileNotFoundError:
             return None
-        key = (path.name, found.st_mtime_ns, found.st_size, found.st_ino)
-        with self._lock:
-            if key not in self._known:
-                self._known = {k: v for k, v in self._known.items() if k[0] != path.name}
-                self._known[key] = _describe(path, found.st_size)
-            return self._known[key]
+        return _describe(path, found.st_size, found.st_mtime_ns, found.st_ino)
 
     def _sweep(self) -> None:
         for left in self._folder.glob(f"{PART}*"):
@@ -156,10 +159,10 @@ class Store:
 
 def check_name(name: str) -> None:
     """Raise ServiceError 400 for a file name that is not to be in the model store."""
-    if not FILE_NAME.fullmatch(name):
+    if not is_archive_name(name):
         raise ServiceError(
-            "Expected a file name of letters, digits, '.', '_' and '-' that ends with .mar and "
-            f"does not begin with 'token', got {name[:100]!r}. Rename the file and send it again.",
+            f"Expected a file name that ends with .mar and before that is {RULE}, got "
+            f"{name[:100]!r}. Rename the file and send it again.",
             code=400,
             type="BadArchiveName",
         )
@@ -210,10 +213,10 @@ def _check_manifest(archive: zipfile.ZipFile) -> tuple[str, str]:
     model = _manifest(archive)
     name, version = str(model.get("modelName")), str(model.get("modelVersion"))
     for what, value in (("modelName", name), ("modelVersion", version)):
-        if not NAME.fullmatch(value):
+        if not is_name(value):
             raise BadArchive(
-                f"{what} in {MANIFEST}: expected letters, digits, '.', '_' and '-', not beginning "
-                f"with 'token', got {value[:100]!r}. Pack the archive again."
+                f"{what} in {MANIFEST}: expected {RULE}, got {value[:100]!r}. Pack the archive "
+                "again."
             )
     files = {"handler": str(model.get("handler", "")).split(":")[0]}
     if "serializedFile" in model:
@@ -250,18 +253,21 @@ def _json(archive: zipfile.ZipFile, name: str) -> dict[str, Any] | None:
     return content if isinstance(content, dict) else None
 
 
-def _describe(path: Path, size: int) -> Archive:
-    """What a file of the model store is, without reading all of it."""
+@lru_cache(maxsize=256)
+def _describe(path: Path, size: int, modified: int, inode: int) -> Archive:
+    """What a file of the model store is, without reading all of it.
+
+    Remembered by `modified` and `inode` too: a file that was replaced is read again.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
             names = set(archive.namelist())
             model, version = _check_manifest(archive)
             card = shown(_json(archive, CARD))
     except BadArchive as error:
-        return Archive(path.name, size, None, None, False, None, error.message)
+        return Archive(path.name, size, problem=error.message)
     except (zipfile.BadZipFile, NotImplementedError, EOFError, OSError):
-        problem = "This file is no archive, or not all of one."
-        return Archive(path.name, size, None, None, False, None, problem)
+        return Archive(path.name, size, problem="This file is no archive, or not all of one.")
     return Archive(path.name, size, model, version, names.issuperset(OURS), card)
 
 

@@ -1,4 +1,4 @@
-"""Calls that can take minutes, in threads of their own, and what has become of them."""
+"""Calls that can take minutes, each in a thread of its own, and their outcomes."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import logging
 import secrets
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
 
 from webui.administrator.audit import now
 from webui.web.problem import ServiceError
@@ -17,22 +17,27 @@ log = logging.getLogger(__name__)
 KEPT = 50  # jobs that are remembered
 AT_ONCE = 4
 
-Say = Callable[[str], None]
-Work = Callable[[Say], str]
+Progress = Callable[[str], None]  # shows people how far a job is
+Work = Callable[[Progress], str]
 
 
 @dataclass(frozen=True)
 class Job:
-    """One job as it stands; `message` says how far it is, or how it ended."""
+    """One job as it stands; `message` is its progress, or its outcome once it has ended."""
 
     id: str
     action: str
+    subject: str  # what it works on; not for the API
     model: str | None
     version: str | None
     state: Literal["running", "done", "failed"]
     message: str
     started: str  # UTC, ISO 8601
     finished: str | None
+
+    def to_json(self) -> dict[str, Any]:
+        """The form in which the API answers."""
+        return {name: value for name, value in asdict(self).items() if name != "subject"}
 
 
 class Jobs:
@@ -41,7 +46,6 @@ class Jobs:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._jobs: dict[str, Job] = {}
-        self._subjects: dict[str, str] = {}  # id of a running job -> what it works on
 
     def start(
         self,
@@ -52,17 +56,20 @@ class Jobs:
         model: str | None = None,
         version: str | None = None,
     ) -> Job:
-        """Run `work` in a thread; it is given a function that says how far it is.
+        """Run `work` in a thread; it gets a function that shows its progress.
 
         It returns its last message, or raises. Raises ServiceError: 409 while another job works on
         the same `subject`, 503 while too many run.
         """
-        job = Job(secrets.token_hex(8), action, model, version, "running", "Begun.", now(), None)
+        key = secrets.token_hex(8)
+        job = Job(key, action, subject, model, version, "running", "Begun.", now(), None)
         with self._lock:
-            self._claim(job.id, subject)
-            self._jobs[job.id] = job
-            self._forget()
-        threading.Thread(target=self._run, args=(job.id, work), daemon=True).start()
+            self._check_free(subject)
+            self._jobs[key] = job
+            ended = [one.id for one in self._jobs.values() if one.state != "running"]
+            for oldest in ended[: max(0, len(self._jobs) - KEPT)]:
+                del self._jobs[oldest]
+        threading.Thread(target=self._run, args=(key, work), daemon=True).start()
         return job
 
     def get(self, identifier: str) -> Job | None:
@@ -78,45 +85,39 @@ class Jobs:
     def busy(self, subject: str) -> bool:
         """Whether a job works on `subject` just now."""
         with self._lock:
-            return subject in self._subjects.values()
+            return subject in self._subjects()
 
-    def _claim(self, identifier: str, subject: str) -> None:
-        if subject in self._subjects.values():
+    def _subjects(self) -> list[str]:
+        """What the running jobs work on."""
+        return [one.subject for one in self._jobs.values() if one.state == "running"]
+
+    def _check_free(self, subject: str) -> None:
+        running = self._subjects()
+        if subject in running:
             raise ServiceError(
-                f"A job for {subject} is still under way. Wait for its end and try again.",
+                f"A job for {subject} is still running. Wait for its end and try again.",
                 code=409,
                 type="JobUnderWay",
             )
-        if len(self._subjects) >= AT_ONCE:
+        if len(running) >= AT_ONCE:
             raise ServiceError(
-                f"{AT_ONCE} jobs are under way. Wait for one of them to end and try again.",
+                f"{AT_ONCE} jobs are running. Wait for one of them to end and try again.",
                 code=503,
                 type="Busy",
                 retry_after_s=10,
             )
-        self._subjects[identifier] = subject
 
-    def _forget(self) -> None:
-        """Forget the oldest that have ended."""
-        ended = [one.id for one in self._jobs.values() if one.state != "running"]
-        for identifier in ended[: max(0, len(self._jobs) - KEPT)]:
-            del self._jobs[identifier]
-
-    def _run(self, identifier: str, work: Work) -> None:
-        state: Literal["done", "failed"] = "failed"
-        message = "Something went wrong here; see the page's log."
+    def _run(self, key: str, work: Work) -> None:
+        state, message = "failed", "Something went wrong here; see the page's log."
         try:
-            message = work(lambda text: self._change(identifier, message=text))
+            message = work(lambda text: self._change(key, message=text))
             state = "done"
         except ServiceError as error:
             message = error.message
         except Exception:
-            log.exception("The job %s ended unexpectedly", identifier)
-        with self._lock:
-            self._subjects.pop(identifier)
-            job = self._jobs[identifier]
-            self._jobs[identifier] = replace(job, state=state, message=message, finished=now())
+            log.exception("The job %s ended unexpectedly", key)
+        self._change(key, state=state, message=message, finished=now())
 
-    def _change(self, identifier: str, message: str) -> None:
+    def _change(self, key: str, **changes: Any) -> None:
         with self._lock:
-            self._jobs[identifier] = replace(self._jobs[identifier], message=message)
+            self._jobs[key] = replace(self._jobs[key], **changes)

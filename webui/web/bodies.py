@@ -1,4 +1,4 @@
-"""What programs send: JSON bodies of a few members, and names in addresses."""
+"""JSON bodies of a few members, as programs send them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any
 from flask import request
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from webui.web.names import NAME
 from webui.web.problem import ServiceError
 
 BODY_BYTES = 16 * 1024
@@ -40,9 +39,8 @@ def read(*names: str) -> dict[str, Any]:
 def text(body: dict[str, Any], name: str) -> str:
     """A member that is a text, and not an empty one. Raises BadBody."""
     value = body.get(name)
-    if not isinstance(value, str) or not value:
-        raise BadBody(f"Expected a text for {name}, got {json.dumps(value)[:50]}.")
-    return value
+    _expect(isinstance(value, str) and value != "", "a text", name, value)
+    return str(value)
 
 
 def whole(body: dict[str, Any], name: str, low: int, high: int) -> int | None:
@@ -50,32 +48,19 @@ def whole(body: dict[str, Any], name: str, low: int, high: int) -> int | None:
     value = body.get(name)
     if value is None:
         return None
-    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-        raise BadBody(
-            f"Expected a whole number from {low} to {high} for {name}, got "
-            f"{json.dumps(value)[:50]}."
-        )
-    return value
+    right = isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+    _expect(right, f"a whole number from {low} to {high}", name, value)
+    return int(value)
 
 
 def share(body: dict[str, Any], name: str) -> float:
     """A member that is a number above 0 and at most 1. Raises BadBody."""
     value = body.get(name)
-    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value <= 1:
-        raise BadBody(
-            f"Expected a number above 0 and at most 1 for {name}, such as 0.1 for a tenth, got "
-            f"{json.dumps(value)[:50]}."
-        )
-    return float(value)
+    right = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= 1
+    _expect(right, "a number above 0 and at most 1, such as 0.1 for a tenth,", name, value)
+    return float(value)  # type: ignore[arg-type]
 
 
-def check_names(name: str = "captioner", version: str = "1.0") -> None:
-    """Raise ServiceError 404 for names that no model and no version has."""
-    for what in (name, version):
-        if not NAME.fullmatch(what):
-            raise ServiceError(
-                f"There is no model or version {what[:100]!r}: names are letters, digits, '.', "
-                "'_' and '-'. Look at the list of versions.",
-                code=404,
-                type="NoSuchVersion",
-            )
+def _expect(right: bool, what: str, name: str, value: object) -> None:
+    if not right:
+        raise BadBody(f"Expected {what} for {name}, got {json.dumps(value)[:50]}.")

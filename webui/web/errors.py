@@ -4,28 +4,41 @@ from __future__ import annotations
 
 import logging
 
-from flask import Flask, Response, current_app, jsonify, render_template, request
+from flask import Flask, Response, jsonify, render_template, request
 from werkzeug.exceptions import (
     HTTPException,
     MethodNotAllowed,
+    NotFound,
     RequestEntityTooLarge,
     SecurityError,
     TooManyRequests,
 )
 
-from webui.web.extensions import CSRFError, seconds_to_wait
+from webui.web.extensions import CSRFError, seconds_to_wait, service
 from webui.web.problem import ServiceError, too_large
+from webui.web.settings import Settings
 
 log = logging.getLogger(__name__)
 
-
-MESSAGES = {
-    404: ("NotFound", "There is nothing at this address. The page is at /."),
-    405: (
-        "MethodNotAllowed",
-        "This address does not take this kind of request. Captions: POST /api/captions.",
+OURS: dict[type[HTTPException], tuple[int, str, str]] = {  # code, type and message in our own words
+    SecurityError: (
+        400,
+        "UntrustedHost",
+        "This service does not answer to this host name. Its operator can add the name to "
+        "CAPTIONIZE_TRUSTED_HOSTS.",
     ),
-    500: ("InternalError", "Something went wrong here. Try again; if it stays, see the log."),
+    CSRFError: (
+        400,
+        "FormExpired",
+        "The page was open for too long, or cookies are off. Load it again and choose the picture "
+        "once more.",
+    ),
+    NotFound: (404, "NotFound", "Page not found. Captionize starts at /."),
+    MethodNotAllowed: (
+        405,
+        "MethodNotAllowed",
+        "This address does not accept this method. Captions are made by POST /api/captions.",
+    ),
 }
 
 
@@ -46,29 +59,14 @@ def _http_error(error: Exception) -> Response:
 
 def _unexpected(error: Exception) -> Response:
     log.error("Unexpected error at %s %s", request.method, request.path, exc_info=error)
-    type_, message = MESSAGES[500]
-    return _answer(ServiceError(message, code=500, type=type_))
+    message = "Something went wrong here. Try again; if it happens again, see the log."
+    return _answer(ServiceError(message))
 
 
 def _translated(error: HTTPException) -> ServiceError:
-    """Our own words for one of Werkzeug's errors."""
-    code = error.code or 500
-    if isinstance(error, SecurityError):
-        return ServiceError(
-            "This service does not answer under this host name. Its operator can add the name "
-            "to CAPTIONIZE_TRUSTED_HOSTS.",
-            code=400,
-            type="UntrustedHost",
-        )
-    if isinstance(error, CSRFError):
-        return ServiceError(
-            "The page was open for too long, or cookies are off. Load it again and "
-            "choose the picture once more.",
-            code=400,
-            type="FormExpired",
-        )
+    """One of Werkzeug's errors in our own words."""
     if isinstance(error, RequestEntityTooLarge):
-        return too_large(current_app.extensions["settings"].max_upload_bytes)
+        return too_large(service(Settings).max_upload_bytes)
     if isinstance(error, TooManyRequests):
         wait = seconds_to_wait()
         return ServiceError(
@@ -77,9 +75,12 @@ def _translated(error: HTTPException) -> ServiceError:
             type="TooManyRequests",
             retry_after_s=wait,
         )
-    type_, message = MESSAGES.get(
-        code, (error.name.replace(" ", ""), "The request could not be understood. Check its form.")
+    other = (
+        error.code or 500,
+        error.name.replace(" ", ""),
+        "The request could not be understood. Check its form.",
     )
+    code, type_, message = OURS.get(type(error), other)
     return ServiceError(message, code=code, type=type_)
 
 

@@ -10,7 +10,7 @@ from flask import Flask, Request, Response, request
 from flask.sessions import SecureCookieSessionInterface
 
 CHUNK = 64 * 1024  # bytes read at a time
-DRAINED = 4  # times the largest body that are read of a refused one
+DRAINED = 4  # a refused body is read up to so many times the limit
 
 HEADERS = {
     "Content-Security-Policy": (
@@ -79,7 +79,7 @@ def _drain(response: Response) -> Response:
     """Read what is left of a refused body, so that the client gets to see the answer.
 
     Closing a connection with unread data resets it, and a browser then shows a network error
-    in place of our sentence. Bounded: who sends far more than the limit gets the reset. Only
+    in place of our sentence. Bounded: whoever sends far more than the limit gets the reset. Only
     where the server ends the stream with the body, as gunicorn does; elsewhere reading on blocks.
     """
     if response.status_code >= 400 and request.environ.get("wsgi.input_terminated"):

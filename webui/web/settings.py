@@ -1,92 +1,156 @@
-"""What an operator can change, read once from the environment and checked at the start."""
+"""What an operator can change: the one reader of the CAPTIONIZE_* variables, for every program.
+
+The launcher, gunicorn's configuration, the page and `webui.admin` all read them here, so that a
+variable means the same to each, and so that a default stands in one place.
+"""
 
 from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from flask import Config
 from limits import parse_many
 
+from webui.web.names import RULE, is_name
+
+ROOT = Path(__file__).resolve().parents[2]  # what the default folders lie in
 PREFIX = "CAPTIONIZE"
 MEBIBYTE = 1024 * 1024
-TOKEN_LENGTH = 32
-TOKEN = re.compile(rf"[!-~]{{{TOKEN_LENGTH},}}")
-HASH = re.compile(r"(scrypt|pbkdf2):[0-9a-z:]+\$[^$\s]+\$[0-9a-f]+")
 LOOPBACK = ("localhost", "127.0.0.1")
+HASH = re.compile(r"(scrypt|pbkdf2):[0-9a-z:]+\$[^$\s]+\$[0-9a-f]+")
+TOKEN = re.compile(r"[!-~]{32,}")
+URL = re.compile(r"https?://([\w.-]+|\[[0-9A-Fa-f:.]+\])(:\d+)?")
+# Where TorchServe listens, by its configuration key, unless a variable or config.properties says
+# otherwise. The page's *_URL settings are the same addresses.
+TORCHSERVE_LISTENERS = {
+    "inference_address": "http://127.0.0.1:8080",
+    "management_address": "http://127.0.0.1:8081",
+    "metrics_address": "http://127.0.0.1:8082",
+    "grpc_inference_port": "7070",
+    "grpc_management_port": "7071",
+}
+
+
+def _setting(default: Any, read: Callable[[Any], Any], accepted: str, **more: Any) -> Any:
+    """A field whose value `read` makes of what was given, or refuses with a ValueError."""
+    return field(default=default, metadata={"read": read, "accepted": accepted}, **more)
+
+
+def _number(default: float | None, low: float, high: float) -> Any:
+    """A field for a number from `low` to `high`, whole where these are."""
+
+    def read(value: Any) -> float:
+        number = type(low)(str(value))
+        if not low <= number <= high:
+            raise ValueError(number)
+        return number
+
+    whole = "whole " if isinstance(low, int) else ""
+    return _setting(default, read, f"a {whole}number from {low} to {high:g}")
+
+
+def _port(default: int | None = None) -> Any:
+    return _number(default, 1, 65535)
+
+
+def _text(
+    default: str, accepts: Callable[[str], object], accepted: str, *, strip: str = "", **more: Any
+) -> Any:
+    """A field for a text that `accepts` takes, without the characters `strip` at its end."""
+
+    def read(value: Any) -> str:
+        text = str(value).rstrip(strip)
+        if not accepts(text):
+            raise ValueError(text)
+        return text
+
+    return _setting(default, read, accepted, **more)
+
+
+def _url(key: str) -> Any:
+    """A field for the address of one of TorchServe's listeners."""
+    default = TORCHSERVE_LISTENERS[key]
+    return _text(default, URL.fullmatch, f"an address such as {default}, without a path", strip="/")
+
+
+def _path(default: str) -> Any:
+    return _setting(ROOT / default, lambda value: Path(value).absolute(), "a path")
+
+
+def _names(value: Any) -> tuple[str, ...]:
+    """Names from a list, or from a text with commas between them. Raises ValueError for none."""
+    names = value.split(",") if isinstance(value, str) else value
+    if found := tuple(str(name).strip() for name in names if str(name).strip()):
+        return found
+    raise ValueError(value)
 
 
 @dataclass(frozen=True)
 class Settings:
-    """The page's settings. Each is the environment variable CAPTIONIZE_<NAME>.
+    """What can be set. Each field is the environment variable CAPTIONIZE_<NAME>.
 
-    Raises ValueError with the variable's name, what came and what is accepted.
+    Raises ValueError with the variable's name, what came and what is accepted. Secrets are the
+    fields that do not appear in its text (`repr=False`).
     """
 
-    inference_url: str = "http://127.0.0.1:8080"  # TorchServe's inference address
-    management_url: str = "http://127.0.0.1:8081"  # TorchServe's management address
-    metrics_url: str = "http://127.0.0.1:8082"  # TorchServe's metrics address
-    key_file: Path = Path("run/key_file.json")  # written by TorchServe in its working directory
-    model_name: str = "captioner"  # the model that captions
-    connect_timeout_s: float = 2.0  # seconds to open a connection to TorchServe
-    timeout_s: float = 30.0  # seconds to wait for a caption; TorchServe drops the job soon after
-    max_upload_mb: float = 16.0  # largest picture, in MiB
-    rate_limit: str = "600 per minute"  # uploads per client address
-    trusted_hosts: tuple[str, ...] = LOOPBACK  # names it answers to, beside the machine's own
-    model_store: Path = Path("model_store")  # the folder that TorchServe loads archives from
-    max_archive_mb: float = 512.0  # largest archive that may be uploaded, in MiB
-    admin_password_hash: str = field(default="", repr=False)  # werkzeug's; empty: no password
-    admin_token: str = field(default="", repr=False)  # for scripts; empty: none
+    host: str = "127.0.0.1"  # where the page listens
+    port: int = _port(8000)
+    # Where TorchServe listens, and its workers for each model; None: as config.properties says.
+    inference_port: int | None = _port()
+    management_port: int | None = _port()
+    metrics_port: int | None = _port()
+    grpc_inference_port: int | None = _port()
+    grpc_management_port: int | None = _port()
+    workers: int | None = _number(None, 1, 64)
+    run_dir: Path = _path("run")  # logs, keys and temporary files
+    model_store: Path = _path("model_store")  # the folder that TorchServe loads archives from
+
+    inference_url: str = _url("inference_address")  # as the page sees it
+    management_url: str = _url("management_address")
+    key_file: Path = _path("run/key_file.json")  # TorchServe writes it in its working directory
+    model_name: str = _text("captioner", is_name, RULE)  # the model that captions
+    connect_timeout_s: float = _number(2.0, 0.001, 3600.0)  # to open a connection to TorchServe
+    timeout_s: float = _number(30.0, 0.001, 3600.0)  # for a caption; TorchServe then drops the job
+    max_upload_mb: float = _number(16.0, 0.001, 3600.0)  # largest picture, in MiB
+    max_archive_mb: float = _number(512.0, 0.001, 65536.0)  # largest archive to upload, in MiB
+    rate_limit: str = _text("600 per minute", parse_many, "a rate such as '600 per minute'")
+    trusted_hosts: tuple[str, ...] = _setting(  # names it answers to, beside the machine's own
+        LOOPBACK, _names, "at least one host name"
+    )
+    admin_password_hash: str = _text(  # werkzeug's; empty: no password
+        "",
+        HASH.fullmatch,
+        "what `python -m webui.admin hash-password` prints (in single quotes, for its $ signs)",
+        repr=False,
+    )
+    admin_token: str = _text(  # for scripts; empty: none
+        "", TOKEN.fullmatch, "at least 32 characters, printable ASCII without spaces", repr=False
+    )
     audit_log: str = ""  # a file, one JSON object a line; empty: the process's log alone
-    model_log: str = ""  # where TorchServe writes what the workers say; empty: not to be had
-    log_format: str = "json"  # how gunicorn's process logs: json or text
-    proxies: int = 0  # reverse proxies in front whose X-Forwarded-* headers are believed
-    secret_key: str = field(default_factory=lambda: secrets.token_hex(32), repr=False)
+    model_log: str = ""  # where TorchServe writes the workers' output; empty: nowhere
+    log_format: str = _text("json", ("json", "text").__contains__, "json or text")
+    proxies: int = _number(0, 0, 10)  # reverse proxies in front whose X-Forwarded-* are believed
+    # Signs cookies; empty: a new one at every start.
+    secret_key: str = _text("", lambda key: len(key) >= 16, "at least 16 characters", repr=False)
 
     def __post_init__(self) -> None:
-        for name in ("inference_url", "management_url", "metrics_url"):
-            self._check_url(name, getattr(self, name))
-        # TorchServe routes any management path that contains "/token" to its token API.
-        if not re.fullmatch(r"(?!token)[A-Za-z0-9][A-Za-z0-9._-]*", self.model_name):
-            raise _problem(
-                "model_name",
-                self.model_name,
-                "letters, digits, '.', '_' and '-', not beginning with 'token'",
-            )
-        for name in ("connect_timeout_s", "timeout_s", "max_upload_mb"):
-            if not 0 < getattr(self, name) <= 3600:
-                raise _problem(name, getattr(self, name), "a number above 0 and at most 3600")
-        if not 0 < self.max_archive_mb <= 65536:
-            raise _problem("max_archive_mb", self.max_archive_mb, "a number above 0, up to 65536")
-        if self.admin_password_hash and not HASH.fullmatch(self.admin_password_hash):
-            raise _problem(
-                "admin_password_hash",
-                "something else (a shell may have taken its $ signs: use single quotes)",
-                "what `python -m webui.admin hash-password` prints",
-            )
-        if self.admin_token and not TOKEN.fullmatch(self.admin_token):
-            raise _problem(
-                "admin_token",
-                f"{len(self.admin_token)} characters",
-                f"at least {TOKEN_LENGTH} characters, printable ASCII without spaces",
-            )
-        if not 0 <= self.proxies <= 10:
-            raise _problem("proxies", self.proxies, "a whole number from 0 to 10")
-        if self.log_format not in ("json", "text"):
-            raise _problem("log_format", self.log_format, "json or text")
-        if not self.trusted_hosts:
-            raise _problem("trusted_hosts", "nothing", "at least one host name")
-        if len(self.secret_key) < 16:
-            raise _problem("secret_key", "a shorter one", "at least 16 characters")
-        try:
-            parse_many(self.rate_limit)
-        except ValueError as error:
-            raise _problem("rate_limit", self.rate_limit, "such as '600 per minute'") from error
+        for option in fields(self):
+            value, read = getattr(self, option.name), option.metadata.get("read", str)
+            try:
+                value = value if value == option.default else read(value)
+            except (TypeError, ValueError):
+                accepted = option.metadata["accepted"]
+                came = repr(value) if option.repr else f"{len(str(value))} characters"
+                message = f"{variable(option.name)}: expected {accepted}, got {came}"
+                raise ValueError(message) from None
+            object.__setattr__(self, option.name, value)
+        if not self.secret_key:
+            object.__setattr__(self, "secret_key", secrets.token_hex(32))
 
     @property
     def max_upload_bytes(self) -> int:
@@ -105,39 +169,21 @@ class Settings:
 
     @classmethod
     def from_environment(cls) -> Settings:
-        """Read the CAPTIONIZE_* variables as the application does."""
+        """Read the CAPTIONIZE_* variables, as the application does."""
         config = Config(".")
         config.from_prefixed_env(PREFIX)
         return cls.from_config(config)
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Settings:
-        """Take this class's fields out of a Flask configuration (upper-case keys)."""
-        known = {name: config.get(name.upper()) for name in (f.name for f in fields(cls))}
-        return cls(**{name: _convert(name, v) for name, v in known.items() if v is not None})
+        """Take this class's fields out of a Flask configuration (upper-case keys).
 
-    @staticmethod
-    def _check_url(name: str, value: str) -> None:
-        parts = urlsplit(value)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/"):
-            raise _problem(name, value, "an address such as http://127.0.0.1:8080, without a path")
+        An empty value counts as not set: that is what compose.yaml passes on for `${NAME:-}`.
+        """
+        given = {option.name: config.get(option.name.upper()) for option in fields(cls)}
+        return cls(**{name: value for name, value in given.items() if value not in (None, "")})
 
 
-def _convert(name: str, value: Any) -> Any:
-    """Turn a configuration value into the type of the field `name`."""
-    kind = type(_DEFAULTS[name])
-    try:
-        if kind is tuple:
-            names = value.split(",") if isinstance(value, str) else value
-            return tuple(str(host).strip() for host in names if str(host).strip())
-        converted = kind(value)
-    except (TypeError, ValueError) as error:
-        raise _problem(name, value, f"a value of type {kind.__name__}") from error
-    return converted.rstrip("/") if name.endswith("_url") else converted
-
-
-def _problem(name: str, came: object, accepted: str) -> ValueError:
-    return ValueError(f"{PREFIX}_{name.upper()}: expected {accepted}, got {came!r}")
-
-
-_DEFAULTS: dict[str, Any] = vars(Settings())
+def variable(name: str) -> str:
+    """The environment variable of the field `name`."""
+    return f"{PREFIX}_{name.upper()}"

@@ -10,12 +10,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from handler.engines import Search
 from handler.text import SPECIALS
 from tests.training.drawn import DEV, write_captions
 from training import calibrate
 from training.packaging.calibration import fit_photo, fit_words
 from training.packaging.drawings import KINDS, outliers
-from training.packaging.inference import inference
+from training.packaging.inference import caption_pictures, load_model
 from training.trainer import checkpoint
 
 
@@ -132,8 +133,9 @@ def test_what_is_taught_is_surer_than_what_is_not(
         if number % len(KINDS) in unlike:
             others.append(tmp_path / f"{number}.png")
             Image.fromarray(pixels.permute(1, 2, 0).numpy()).save(others[-1])
+    model, search = load_model(exported), Search(3, 20, 1)
     taught, foreign = (
-        [result.captions[0].confidence for result in inference(paths, exported)]
+        [result.captions[0].confidence for result in caption_pictures(paths, model, search)]
         for paths in (pictures, others)
     )
     assert min(taught) > 0.6

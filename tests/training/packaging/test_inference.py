@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import math
-import zipfile
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 import torch
 
+from handler.captioner import Captioner
+from handler.engines import Beams, Search
 from tests.training.drawn import SHOWN
-from training.packaging.inference import ModelError, inference, load_model
-from training.trainer.checkpoint import CheckpointError
+from training.packaging.inference import Result, caption_pictures, load_model
 
-ROOT = Path(__file__).resolve().parents[3]
+
+def captions(
+    model: Path, pictures: Sequence[Path], beam_size: int = 3, num_captions: int = 1
+) -> list[Result]:
+    search = Search(beam_size, 8, num_captions)
+    return list(caption_pictures(pictures, load_model(model), search))
 
 
 @pytest.fixture(params=["calibrated", "exported", "mar"])
@@ -27,7 +30,7 @@ def model_path(request: pytest.FixtureRequest) -> Path:
 
 
 def test_the_taught_captions_come_back(model_path: Path, pictures: list[Path]) -> None:
-    results = list(inference(pictures, load_model(model_path)))
+    results = captions(model_path, pictures)
     assert [result.path for result in results] == pictures
     assert [result.captions[0].text for result in results] == [d.caption for d in SHOWN]
     assert all(result.error is None for result in results)
@@ -36,36 +39,25 @@ def test_the_taught_captions_come_back(model_path: Path, pictures: list[Path]) -
         assert 0.5 < best.confidence < 1
 
 
+def test_an_archive_is_captioned_from_by_the_engine_that_serves_it(mar: Path) -> None:
+    model = load_model(mar)
+    assert isinstance(model, Captioner)
+    assert model.engine.name == "onnxruntime"
+
+
 def test_a_model_that_was_never_calibrated_answers_the_geometric_mean(
     run: Path, pictures: list[Path]
 ) -> None:
-    for result in inference(pictures[:2], run / "best.pt"):
+    for result in captions(run / "best.pt", pictures[:2]):
         (best,) = result.captions
         words = len(best.text.split()) + 1  # with <EOS>
         assert best.confidence == pytest.approx(math.exp(best.log_probability / words))
 
 
-def test_a_module_without_confidences_answers_the_geometric_mean(
-    exported: Path, pictures: list[Path]
-) -> None:
-    class Old(torch.nn.Module):
-        def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
-            return tuple(new.module(*inputs)[:3])
-
-    new = load_model(exported)
-    (result,) = inference(pictures[:1], dataclasses.replace(new, module=Old()))
-    (best,) = result.captions
-    words = len(best.text.split()) + 1
-    assert best.confidence == pytest.approx(math.exp(best.log_probability / words))
-
-
 def test_all_forms_of_a_model_answer_alike(
     calibrated: Path, exported: Path, mar: Path, pictures: list[Path]
 ) -> None:
-    answers = [
-        list(inference(pictures, path, beam_size=4, num_captions=4, max_length=7))
-        for path in (calibrated, exported, mar)
-    ]
+    answers = [captions(path, pictures, 4, 4) for path in (calibrated, exported, mar)]
     for trained, from_module, from_archive in zip(*answers, strict=True):
         assert from_module == from_archive
         assert len(trained.captions) == len(from_module.captions) == 4
@@ -75,15 +67,32 @@ def test_all_forms_of_a_model_answer_alike(
         assert best.confidence == pytest.approx(rounded.confidence, abs=0.02)
 
 
-def test_one_picture_and_its_alternatives(exported: Path, pictures: list[Path]) -> None:
-    (result,) = inference(pictures[0], exported, beam_size=3, num_captions=2)
+def test_a_picture_s_alternatives(exported: Path, pictures: list[Path]) -> None:
+    (result,) = captions(exported, pictures[:1], 3, 2)
     assert len(result.captions) == 2
     assert result.captions[0].text == SHOWN[0].caption
     assert result.captions[0].log_probability > result.captions[1].log_probability
 
 
+class Short:
+    """A model that has fewer sentences than beams, as one of very few words may."""
+
+    image_size = 8
+    vocabulary = ["<PAD>", "<SOS>", "<EOS>", "<UNK>", "a"]
+
+    def __call__(self, images: torch.Tensor, search: Search) -> Beams:
+        tokens = torch.tensor([[[4, 2], [0, 0]]])
+        log_probs = torch.tensor([[[-1.0, -0.5], [-torch.inf, 0.0]]])
+        return Beams(tokens, log_probs, torch.zeros(1, 2, 0, 1), torch.tensor([[0.5, 0.0]]))
+
+
+def test_a_beam_without_a_sentence_is_no_caption(pictures: list[Path]) -> None:
+    (result,) = caption_pictures(pictures[:1], Short(), Search(2, 1, 2))
+    assert [(caption.text, caption.log_probability) for caption in result.captions] == [("a", -1.5)]
+
+
 def test_more_pictures_than_a_batch(exported: Path, pictures: list[Path]) -> None:
-    results = list(inference(pictures * 3, load_model(exported)))
+    results = captions(exported, pictures * 3)
     assert [r.captions[0].text for r in results] == [d.caption for d in SHOWN] * 3
 
 
@@ -92,84 +101,10 @@ def test_an_unreadable_picture_fails_alone(
 ) -> None:
     text, gone = tmp_path / "text.jpg", tmp_path / "gone.jpg"
     text.write_text("no picture")
-    paths = [text, pictures[0], gone, pictures[1], tmp_path]
-    results = list(inference(paths, exported))
+    results = captions(exported, [text, pictures[0], gone, pictures[1], tmp_path])
     assert [bool(result.captions) for result in results] == [False, True, False, True, False]
     assert [r.captions[0].text for r in results if r.captions] == [d.caption for d in SHOWN[:2]]
     errors = [result.error for result in results if result.error]
-    assert errors[0].startswith("A JPEG, PNG, WEBP, GIF, BMP or TIFF picture is expected")
-    assert errors[1] == "The file cannot be read (No such file or directory)."
-    assert errors[2] == "The file cannot be read (Is a directory)."
-    assert [r.error for r in inference([text], exported)] == errors[:1]
-
-
-def no_model(folder: Path, exported: Path) -> Path:
-    return folder / "nothing.pt"
-
-
-def text_file(folder: Path, exported: Path) -> Path:
-    (folder / "text.pt").write_text("no model")
-    return folder / "text.pt"
-
-
-def without_vocabulary(folder: Path, exported: Path) -> Path:
-    (folder / "alone.pt").write_bytes(exported.read_bytes())
-    return folder / "alone.pt"
-
-
-def bad_vocabulary(folder: Path, exported: Path) -> Path:
-    (folder / "vocab.json").write_text("[]")
-    return without_vocabulary(folder, exported)
-
-
-def foreign_vocabulary(folder: Path, exported: Path) -> Path:
-    stoi = json.loads(exported.with_name("vocab.json").read_text())
-    (folder / "vocab.json").write_text(json.dumps({**stoi, "more": len(stoi)}))
-    return without_vocabulary(folder, exported)
-
-
-def other_zip(folder: Path, exported: Path) -> Path:
-    with zipfile.ZipFile(folder / "other.zip", "w") as file:
-        file.writestr("a.txt", "a")
-    return folder / "other.zip"
-
-
-def other_archive(folder: Path, exported: Path) -> Path:
-    with zipfile.ZipFile(folder / "other.mar", "w") as file:
-        file.writestr("MAR-INF/MANIFEST.json", "{}")
-    return folder / "other.mar"
-
-
-def other_checkpoint(folder: Path, exported: Path) -> Path:
-    torch.save({"weights": torch.zeros(1)}, folder / "other.pt")
-    return folder / "other.pt"
-
-
-@pytest.mark.parametrize(
-    ("make", "said"),
-    [
-        (no_model, "There is no model"),
-        (text_file, "is neither a .mar archive nor a .pt file"),
-        (without_vocabulary, "vocab.json of alone.pt is not there"),
-        (bad_vocabulary, "vocab.json must map every token to a whole number"),
-        (foreign_vocabulary, "vocab.json has 15 tokens, but alone.pt has 14"),
-        (other_zip, "cannot be read as a checkpoint"),
-        (other_archive, "other.mar holds no captioner.pt and vocab.json"),
-        (other_checkpoint, "other.pt is not a checkpoint of training.train"),
-    ],
-)
-def test_what_is_no_model_is_named(
-    exported: Path, tmp_path: Path, make: Callable[[Path, Path], Path], said: str
-) -> None:
-    with pytest.raises((ModelError, CheckpointError)) as raised:
-        load_model(make(tmp_path, exported))
-    assert said in str(raised.value)
-
-
-def test_a_vocabulary_may_lie_elsewhere(
-    exported: Path, tmp_path: Path, pictures: list[Path]
-) -> None:
-    alone = without_vocabulary(tmp_path, exported)
-    vocabulary = exported.with_name("vocab.json")
-    (result,) = inference(pictures[:1], alone, vocabulary=vocabulary)
-    assert result.captions[0].text == SHOWN[0].caption
+    for key, error in zip(("text", "No such file", "directory"), errors, strict=True):
+        assert key in error
+    assert [r.error for r in captions(exported, [text])] == errors[:1]

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
-import math
-
 import pytest
 import torch
 from torch import Tensor, nn
 
 from handler.text import EOS, PAD, SOS, UNK
 from tests.training.tiny import DECODER_NAMES, random_pictures, tiny_captioner
-from training.data.batches import Batch
 from training.model.captioner import Captioner
-from training.trainer import epochs, optimisation
+from training.trainer import epochs
 from training.trainer.epochs import (
     _mix_own_words,
     cross_entropy,
@@ -21,15 +17,9 @@ from training.trainer.epochs import (
     sample,
     sentence_log_probs,
     shift_right,
-    validation_loss,
 )
 from training.trainer.optimisation import (
     TrainingError,
-    autocast_for,
-    build_optimisation,
-    check_finite,
-    cpu_gains_from_bfloat16,
-    learning_rate,
 )
 
 
@@ -67,18 +57,6 @@ def test_the_loss_is_the_mean_over_words_without_padding(
     smoothed = cross_entropy(decoder, features, CAPTIONS, label_smoothing=0.1)
     flat = -logits.log_softmax(-1).mean(-1)[CAPTIONS != PAD].mean()
     assert torch.allclose(smoothed, 0.9 * expected + 0.1 * flat, atol=1e-5)
-
-
-@torch.no_grad()
-def test_validation_weighs_words_not_batches(captioner: Captioner) -> None:
-    pictures = random_pictures(3)
-    whole = [Batch(pictures, CAPTIONS, torch.arange(3))]
-    parts = [Batch(pictures[i : i + 1], CAPTIONS[i : i + 1], torch.tensor([i])) for i in range(3)]
-    device = torch.device("cpu")
-    captioner.train()
-    expected = validation_loss(captioner, whole, device)
-    assert validation_loss(captioner, parts, device) == pytest.approx(expected, abs=1e-5)
-    assert not captioner.decoder.training
 
 
 def test_the_word_before_is_the_input_and_no_words_are_lost_from_gradients(
@@ -190,102 +168,3 @@ def test_sentence_scores_can_be_learnt_from(captioner: Captioner, features: Tens
 def test_features_pass_and_pictures_are_encoded(captioner: Captioner, features: Tensor) -> None:
     assert torch.equal(features_of(captioner, features.half()), features.half().float())
     assert torch.equal(features_of(captioner, random_pictures(3)), features)
-
-
-def test_the_learning_rate_rises_and_falls() -> None:
-    rates = [learning_rate(step, total=100, constant=False) for step in range(100)]
-    assert rates[0] == pytest.approx(0.1)
-    assert rates[10] == max(rates) == 1.0
-    assert all(a < b for a, b in itertools.pairwise(rates[:10]))
-    assert all(a > b for a, b in itertools.pairwise(rates[10:]))
-    assert 0 < rates[-1] < 0.001
-    assert {learning_rate(step, total=100, constant=True) for step in (0, 50, 99)} == {1.0}
-    assert learning_rate(0, total=1, constant=False) == 1.0
-
-
-def optimise(model: nn.Module, **options: object) -> object:
-    plain = {"steps": 10, "constant": True, "weight_decay": 0.0, "clip": 0.0, "ema": 0.0}
-    return build_optimisation(
-        model,
-        [(model.parameters(), 0.1)],
-        precision="float32",
-        device=torch.device("cpu"),
-        **{**plain, **options},  # type: ignore[arg-type]
-    )
-
-
-def test_gradients_are_clipped() -> None:
-    model = nn.Linear(2, 1)
-    step = optimise(model, clip=0.5)
-    step.step(1000 * model(torch.ones(1, 2)).sum(), model)  # type: ignore[attr-defined]
-    norm = math.sqrt(sum(float(p.grad.square().sum()) for p in model.parameters()))
-    assert norm == pytest.approx(0.5, abs=1e-4)
-
-
-def test_the_average_follows_the_weights() -> None:
-    model = nn.Linear(1, 1, bias=False)
-    step = optimise(model, ema=0.5)
-    seen = []
-    for _ in range(4):
-        step.step(model(torch.ones(1, 1)).sum(), model)  # type: ignore[attr-defined]
-        seen.append(float(model.weight.detach()))
-    expected = seen[0]
-    for updates, value in enumerate(seen[1:], start=1):
-        decay = min(0.5, (1 + updates) / (10 + updates))
-        expected = decay * expected + (1 - decay) * value
-    averaged = float(step.average.module.weight.detach())  # type: ignore[attr-defined]
-    assert averaged == pytest.approx(expected, abs=1e-6)
-    assert seen[-1] < averaged < seen[0]
-
-
-def test_frozen_weights_are_not_optimised() -> None:
-    model = nn.Sequential(nn.Linear(1, 1), nn.Linear(1, 1))
-    model[0].requires_grad_(False)
-    step = optimise(model)
-    (group,) = step.optimizer.param_groups  # type: ignore[attr-defined]
-    assert [id(p) for p in group["params"]] == [id(p) for p in model[1].parameters()]
-
-
-@pytest.mark.parametrize(("precision", "dtype"), [("float32", "float32"), ("bfloat16", "bfloat16")])
-def test_precision(precision: str, dtype: str) -> None:
-    with autocast_for(precision, torch.device("cpu"))():
-        product = torch.ones(2, 2) @ torch.ones(2, 2)
-    assert product.dtype == getattr(torch, dtype)
-
-
-@pytest.mark.parametrize(
-    ("abilities", "half", "gains"),
-    [
-        ({"avx512_bf16": True}, 0.5, True),
-        ({"amx_bf16": True}, 0.5, True),
-        ({"avx512_bf16": True}, 0.95, False),  # no clear gain
-        ({"avx512_bf16": True}, 1.7, False),  # an Intel Xeon whose AMX is hidden
-        ({"avx2": True}, 0.5, False),  # without the instructions it is not even tried
-    ],
-)
-def test_automatic_precision_is_the_faster_one(
-    abilities: dict[str, bool], half: float, gains: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: abilities)
-    monkeypatch.setattr(
-        optimisation, "_seconds", lambda rows, _: half if rows.dtype == torch.bfloat16 else 1.0
-    )
-    monkeypatch.setattr(
-        optimisation, "cpu_gains_from_bfloat16", cpu_gains_from_bfloat16.__wrapped__
-    )
-    with autocast_for("auto", torch.device("cpu"))():
-        product = torch.ones(2, 2) @ torch.ones(2, 2)
-    assert product.dtype == (torch.bfloat16 if gains else torch.float32)
-
-
-def test_a_processor_is_tried_once() -> None:
-    cpu_gains_from_bfloat16.cache_clear()
-    assert cpu_gains_from_bfloat16() == cpu_gains_from_bfloat16()
-    assert cpu_gains_from_bfloat16.cache_info().misses == 1
-
-
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
-def test_what_is_not_finite_is_named(value: float) -> None:
-    check_finite("loss", 0.0)
-    with pytest.raises(TrainingError, match=f"The loss became {value}. Resume from the last"):
-        check_finite("loss", value)

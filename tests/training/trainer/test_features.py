@@ -17,6 +17,7 @@ from training.data.augment import Augmentation
 from training.data.splits import Example
 from training.data.store import FeatureStore, read_picture
 from training.model.encoders import Encoder
+from training.trainer import features
 from training.trainer.features import feature_store
 
 
@@ -48,9 +49,12 @@ def encoder() -> CountingEncoder:
 
 def store(encoder: Encoder, examples: list[Example], folder: Path, views: int = 1) -> FeatureStore:
     flips = Augmentation(flips=True)
-    return feature_store(
-        encoder, "tiny", examples, folder, views=views, augmentation=flips, batch_size=2
-    )
+    return feature_store(encoder, "tiny", examples, folder, views=views, augmentation=flips)
+
+
+@pytest.fixture(autouse=True)
+def _small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(features, "BATCH_SIZE", 2)
 
 
 def test_features_are_the_encoder_s(
@@ -199,13 +203,9 @@ def test_unreadable_pictures_are_noted(
     for _ in range(2):  # computed, then found
         found = store(encoder, examples, tmp_path / "cache")
         assert set(found.rows) == {examples[0].name, examples[4].name}
-        assert {name: why.split(".")[0] for name, why in found.unreadable.items()} == {
-            examples[
-                1
-            ].name: "A JPEG, PNG, WEBP, GIF, BMP or TIFF picture is expected; this is text",
-            examples[2].name: "The picture is empty (0 bytes)",
-            examples[3].name: "The PNG picture is truncated or damaged",
-        }
+        whys = [found.unreadable[one.name] for one in examples[1:4]]
+        pairs = zip(("text", "empty", "truncated"), whys, strict=True)
+        assert [word for word, why in pairs if word not in why] == []
     with pytest.raises(KeyError):
         found.get(examples[1].name)
     last = read_picture(examples[4].path, tiny.IMAGE_SIZE).unsqueeze(0)

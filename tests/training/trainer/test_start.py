@@ -10,11 +10,11 @@ import torch
 from tests.shipped import ARCHIVE
 from tests.training.tiny import DECODER_NAMES, OPTIONS, random_pictures, tiny_captioner
 from training import train
+from training.common.model_files import ModelError
 from training.model.captioner import Captioner
 from training.model.decoders import build_decoder
-from training.trainer.checkpoint import CheckpointError
 from training.trainer.config import PRESETS
-from training.trainer.start import ARCHITECTURE, Start, read_start, take_over
+from training.trainer.start import ARCHITECTURE, Start, initialise_from, read_start
 
 WORDS = [f"w{number}" for number in range(12)]
 
@@ -31,7 +31,7 @@ def grown(captioner: Captioner, decoder: str, more: int) -> Captioner:
 def test_known_words_keep_their_scores_among_more_words(decoder: str) -> None:
     trained = tiny_captioner(decoder, seed=3)
     larger = grown(trained, decoder, 5)
-    take_over(larger, Start("a.mar", trained.state_dict(), WORDS, {}))
+    initialise_from(larger, Start("a.mar", trained.state_dict(), WORDS, {}))
     features = trained.encoder(random_pictures(3))
     assert torch.equal(larger.encoder(random_pictures(3)), features)
     tokens = torch.randint(4, 12, (3, 2, 5))
@@ -51,20 +51,11 @@ def test_the_shipped_archive_can_be_started_from() -> None:
     assert all(weights.dtype != torch.float16 for weights in start.weights.values())
 
 
-def test_what_is_no_archive_is_named(tmp_path: Path) -> None:
+def test_what_cannot_be_started_from_is_named(tmp_path: Path, exported: Path) -> None:
     (tmp_path / "a.mar").write_bytes(b"no zip")
-    with pytest.raises(CheckpointError, match=r"a\.mar is not an archive of this project"):
-        read_start(tmp_path / "a.mar")
-
-
-def test_own_pictures_start_from_the_shipped_model(
-    drawn_data: Path, run: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    """The command of the README on drawn pictures, from a checkpoint that is quick to train."""
-    places = ["--data", drawn_data, "--output", tmp_path / "own", "--cache", tmp_path / "cache"]
-    words = ["--init", run / "best.pt", "--threads", "1", "--epochs", "1", "--device", "cpu"]
-    assert train.main([*map(str, places), *map(str, words)]) == 0
-    assert "On the held-out dev pictures, CIDEr went from" in caplog.text
+    for path in (tmp_path / "a.mar", exported):
+        with pytest.raises(ModelError, match=path.name):
+            read_start(path)
 
 
 def test_the_architecture_is_that_of_the_start(
@@ -74,7 +65,17 @@ def test_the_architecture_is_that_of_the_start(
     with pytest.raises(SystemExit):
         train.main(words)
     said = " ".join(capsys.readouterr().err.split())
-    assert "--hidden-size is 64 in the weights that --init names, and cannot be 32." in said
+    assert "--hidden-size is 64" in said
+
+
+def test_a_preset_of_another_architecture_is_an_error(
+    drawn_data: Path, run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        train.main(
+            ["--data", str(drawn_data), "--init", str(run / "best.pt"), "--preset", "original"]
+        )
+    assert "cannot be inception_v3" in capsys.readouterr().err
 
 
 def test_the_preset_for_own_pictures_has_no_architecture() -> None:

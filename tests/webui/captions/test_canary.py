@@ -143,7 +143,7 @@ def test_the_two_are_counted_side_by_side(client: FlaskClient, torchserve: FakeT
 def test_an_asked_version_gets_all_and_makes_no_series_of_its_own(app: Flask) -> None:
     turn_on(app.test_client(), 1)
     with app.test_request_context():
-        captioning.caption(Upload(b"x", {}, "1.0"))
+        captioning.caption_upload(Upload(b"x", {}, "1.0"))
     text = app.test_client().get("/metrics").text
     assert 'captionize_captions_total{outcome="captioned",version="1.0"} 1.0' in text
     own = app.extensions["canary"]

@@ -58,7 +58,6 @@ def test_not_ready_while_the_inference_address_is_away(
 def test_not_ready_while_no_key_is_accepted_for_captions(
     client: FlaskClient, torchserve: FakeTorchServe
 ) -> None:
-    torchserve.renew = False
     torchserve.keys["inference"] = "another"
     response = client.get("/readyz")
     assert (response.status_code, response.get_json()["reason"]) == (503, "CaptioningAway")

@@ -7,6 +7,7 @@ import gzip
 import io
 import re
 from collections.abc import Callable
+from urllib.parse import urljoin
 
 import pytest
 from flask import Flask
@@ -62,7 +63,7 @@ def test_a_caption_of_little_confidence_is_marked(
 ) -> None:
     unsure = {**ANSWER["captions"][0], "confidence": 0.1}
     torchserve.reply(200, {**ANSWER, "captions": [unsure]})
-    assert '<span class="mark" data-slot="unsure" >Not sure' in submit(client).text
+    assert '<span class="mark badge" data-slot="unsure" >Not sure' in submit(client).text
 
 
 def test_a_caption_is_escaped_everywhere(client: FlaskClient) -> None:
@@ -151,7 +152,7 @@ def test_the_form_counts_with_the_api_towards_the_limit(make_app: Callable[..., 
 def test_an_address_that_is_not_there_is_a_page(client: FlaskClient) -> None:
     response = client.get("/nothing/<script>")
     assert response.status_code == 404
-    assert "There is nothing at this address" in response.text
+    assert "Page not found" in response.text
     assert "<script>" not in response.text
 
 
@@ -179,12 +180,12 @@ def test_a_page_weighs_at_most_60_kb_and_names_each_of_its_files(
     assert 10_000 < weight <= 60_000
     # Each module that another one imports is named, so that all are fetched at once.
     imported = {
-        f"/static/js/{name}.js"
+        urljoin(address, module)
         for address, body in zip(sorted(named), bodies, strict=True)
         if address.endswith(".js")
-        for name in re.findall(r'from "\./(\w+)\.js"', body.decode())
+        for module in re.findall(r'from "(\.[^"]+)"', body.decode())
     }
     assert imported == {one for one in named if one.endswith(".js")} - {
-        "/static/js/main.js",
-        "/static/js/compare.js",
+        "/static/js/captions/main.js",
+        "/static/js/captions/compare.js",
     }

@@ -101,6 +101,6 @@ def test_a_caption_of_little_confidence_is_marked(confidence: float, unsure: boo
 
 
 def test_the_script_has_the_same_levels() -> None:
-    script = (Path(webui.__file__).parent / "static/js/words.js").read_text()
+    script = (Path(webui.__file__).parent / "static/js/captions/words.js").read_text()
     assert f"LEVELS = {list(shading.LEVELS)};" in script
     assert f"UNSURE_BELOW = {shading.UNSURE_BELOW};" in script

@@ -16,8 +16,8 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from tests.webui import specified
 from tests.webui.fake_torchserve import FakeTorchServe
-from tests.webui.told_by_torchserve import METRICS, VERSION
-from webui.docs import page
+from tests.webui.told_by_torchserve import VERSION
+from webui.docs import specification
 
 
 def routes(app: Flask) -> set[tuple[str, str]]:
@@ -45,13 +45,13 @@ def examples(node: Any) -> Iterator[tuple[Any, dict[str, Any]]]:
 
 
 def test_it_is_valid() -> None:
-    OpenAPIV31SpecValidator(page.specification()).validate()
+    OpenAPIV31SpecValidator(specification.specification()).validate()
 
 
 def test_it_is_served(client: FlaskClient) -> None:
     response = client.get("/api/openapi.json")
     assert response.mimetype == "application/json"
-    assert response.get_json() == json.loads(json.dumps(page.specification()))
+    assert response.get_json() == json.loads(json.dumps(specification.specification()))
 
 
 def test_every_route_is_in_it_and_every_path_is_a_route(make_app: Callable[..., Flask]) -> None:
@@ -62,7 +62,7 @@ def test_every_route_is_in_it_and_every_path_is_a_route(make_app: Callable[..., 
 
 
 def test_every_operation_says_what_it_is() -> None:
-    tags = {tag["name"] for tag in page.specification()["tags"]}
+    tags = {tag["name"] for tag in specification.specification()["tags"]}
     names = []
     for path, _, operation in specified.operations():
         assert set(operation["tags"]) <= tags, path
@@ -78,22 +78,34 @@ def test_what_is_the_administrators_asks_for_a_credential() -> None:
         closed = path.startswith("/api/") and path not in open_to_all
         assert operation.get("security", []) == ([{"token": []}, {"session": []}] if closed else [])
         if closed:
-            assert {"401", "403", "default"} <= set(operation["responses"]), path
+            assert {"401", "403", "429", "default"} <= set(operation["responses"]), path
+
+
+def test_every_answer_has_what_all_answers_have() -> None:
+    for path, method, operation in specified.operations():
+        codes = list(operation["responses"])
+        assert codes == sorted(codes), path
+        for answer in map(specified.resolved, operation["responses"].values()):
+            assert "X-Request-ID" in answer["headers"], path
+        errors = specified.resolved(operation["responses"]["default"])["content"]
+        assert ("application/json" in errors) is path.startswith("/api/")
+        names = [specified.resolved(one)["name"] for one in operation.get("parameters", [])]
+        assert ("X-CSRFToken" in names) is ("security" in operation and method != "get"), path
 
 
 def test_every_example_fits_its_schema() -> None:
-    found = list(examples(page.specification()))
+    found = list(examples(specification.specification()))
     assert len(found) > 20
     for example, schema in found:
         specified.check(example, schema)
 
 
 def test_every_reference_is_used_and_leads_somewhere() -> None:
-    text = json.dumps(page.specification())
+    text = json.dumps(specification.specification())
     references = set(re.findall(r'"#/components/(\w+)/(\w+)"', text))
     for kind, name in references:
-        assert name in page.specification()["components"][kind]
-    for kind, members in page.specification()["components"].items():
+        assert name in specification.specification()["components"][kind]
+    for kind, members in specification.specification()["components"].items():
         if kind != "securitySchemes":
             assert {name for name in members if (kind, name) not in references} == set(), kind
 
@@ -101,11 +113,64 @@ def test_every_reference_is_used_and_leads_somewhere() -> None:
 def test_two_files_that_say_the_same_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "base.yaml").write_text("paths: {/a: {get: 1}}")
-    (tmp_path / "more.yaml").write_text("paths: {/a: {get: 2}}")
-    monkeypatch.setattr(page, "FOLDER", tmp_path)
-    with pytest.raises(ValueError, match="more.yaml: paths: /a: get stands in another file"):
-        page.specification.__wrapped__()
+    (tmp_path / "base.yaml").write_text("paths: {/a: {get: {summary: One}}}")
+    (tmp_path / "more.yaml").write_text("paths: {/a: {get: {summary: Two}}}")
+    monkeypatch.setattr(specification, "FOLDER", tmp_path)
+    with pytest.raises(ValueError, match="more.yaml: paths: /a: get: summary"):
+        specification.specification.__wrapped__()
+
+
+BASE = """
+errors:
+  NotFound: {code: 404, description: Not there., type: NoSuchThing, message: Look again.}
+  BadRequest: {code: 400, description: Bad., type: Bad, message: Mend it.}
+paths:
+  /api/long/{name}:
+    put:
+      parameters: [{$ref: "#/components/parameters/Name"}]
+      requestBody:
+        required: true
+        content:
+          application/json:
+            schema: {type: object, properties: {of: {$ref: "#/components/schemas/Thing"}}}
+            example: {of: {}}
+      responses:
+        "200":
+          description: Done.
+          headers: {X-Request-ID: {$ref: "#/components/headers/RequestId"}}
+          content:
+            application/json: {schema: {type: array, items: {$ref: "#/components/schemas/Thing"}}}
+        "400": {$ref: "#/components/responses/BadRequest"}
+        "404": {$ref: "#/components/responses/NotFound"}
+        default: {$ref: "#/components/responses/Problem"}
+components:
+  requestBodies: {}
+  responses: {Problem: {description: Any other.}}
+  schemas: {Thing: {}}
+"""
+SHORT = """
+every operation: {parameters: [Name]}
+paths:
+  /api/short/{name}:
+    put:
+      requestBody: {json: {properties: {of: Thing}}, example: {of: {}}}
+      responses: {"200": {description: Done., json: {type: array, items: Thing}}}
+"""
+
+
+def test_the_short_form_is_the_long_one_said_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "base.yaml").write_text(BASE)
+    (tmp_path / "short.yaml").write_text(SHORT)
+    monkeypatch.setattr(specification, "FOLDER", tmp_path)
+    whole = specification.specification.__wrapped__()
+    assert whole["paths"]["/api/short/{name}"] == whole["paths"]["/api/long/{name}"]
+    assert whole["components"]["responses"]["NotFound"]["content"]["application/json"] == {
+        "schema": {"$ref": "#/components/schemas/Error"},
+        "example": {"code": 404, "type": "NoSuchThing", "message": "Look again."},
+    }
+    assert "errors" not in whole
 
 
 # --- Answers ---
@@ -130,7 +195,7 @@ def test_what_is_read_fits(client: FlaskClient, path: str) -> None:
 def test_what_is_read_of_the_api_fits(
     administrator: FlaskClient, torchserve: FakeTorchServe, path: str
 ) -> None:
-    torchserve.metrics, torchserve.versions = METRICS, [VERSION]
+    torchserve.versions = [VERSION]
     response = administrator.get(path)
     assert response.status_code == 200
     specified.check_answer(path, response)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import sys
 import time
 import zipfile
@@ -19,8 +18,9 @@ import pytest
 
 from webui import serve
 from webui.launcher import launch
-from webui.launcher.plan import TORCHSERVE_LISTENERS, LaunchError, Plan
+from webui.launcher.plan import LaunchError, Plan
 from webui.launcher.processes import Server
+from webui.torchserve import tokens
 
 KEY = "the management key"
 
@@ -59,13 +59,10 @@ def management() -> Iterator[Management]:
 
 
 @pytest.fixture
-def plan(tmp_path: Path, management: Management) -> Plan:
-    plan = Plan.from_environment(
-        {
-            "CAPTIONIZE_RUN_DIR": str(tmp_path / "run"),
-            "CAPTIONIZE_MANAGEMENT_PORT": str(management.server_port),
-        }
-    )
+def plan(tmp_path: Path, management: Management, monkeypatch: pytest.MonkeyPatch) -> Plan:
+    monkeypatch.setenv("CAPTIONIZE_RUN_DIR", str(tmp_path / "run"))
+    monkeypatch.setenv("CAPTIONIZE_MANAGEMENT_PORT", str(management.server_port))
+    plan = Plan.from_environment()
     plan.logs.mkdir(parents=True)
     plan.key_file.write_text(json.dumps({"management": {"key": KEY}}))
     return plan
@@ -95,7 +92,10 @@ def test_ready_is_a_ready_worker(plan: Plan, management: Management) -> None:
 @pytest.mark.parametrize(
     "text", ["", '{"manag', '{"management": {}}', '{"management": {"key": "x"}}']
 )
-def test_without_a_good_key_nothing_is_ready(plan: Plan, management: Management, text: str) -> None:
+def test_without_a_good_key_nothing_is_ready(
+    plan: Plan, management: Management, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tokens, "READ_FOR_S", 0.05)
     management.workers = [worker(7, "READY")]
     plan.key_file.write_text(text)
     assert not launch.Readiness(plan).reached()
@@ -139,11 +139,7 @@ def test_a_worker_that_dies_without_a_word(plan: Plan, management: Management) -
         readiness.reached()
 
 
-def test_check_exits_with_the_truth(
-    plan: Plan, management: Management, monkeypatch: pytest.MonkeyPatch, stop: object
-) -> None:
-    monkeypatch.setenv("CAPTIONIZE_RUN_DIR", str(plan.run_dir))
-    monkeypatch.setenv("CAPTIONIZE_MANAGEMENT_PORT", str(management.server_port))
+def test_check_exits_with_the_truth(plan: Plan, management: Management, stop: object) -> None:
     assert serve.main(["--check", "--without-page"]) == 1
     management.workers = [worker(7, "READY")]
     assert serve.main(["--check", "--without-page"]) == 0
@@ -154,9 +150,9 @@ def test_what_keeps_it_from_starting_is_one_line(
 ) -> None:
     monkeypatch.setenv("CAPTIONIZE_WORKERS", "many")
     assert serve.main([]) == 1
-    assert capsys.readouterr().err == (
-        "CAPTIONIZE_WORKERS: expected a whole number from 1 to 64, got 'many'.\n"
-    )
+    printed = capsys.readouterr().err
+    assert printed.startswith("CAPTIONIZE_WORKERS: expected a whole number")
+    assert printed.count("\n") == 1
 
 
 def test_a_setting_of_the_page_is_checked_before_the_start(
@@ -170,10 +166,6 @@ def test_a_setting_of_the_page_is_checked_before_the_start(
     monkeypatch.setenv("CAPTIONIZE_MODEL_STORE", str(tmp_path))
     monkeypatch.setenv("CAPTIONIZE_RUN_DIR", str(tmp_path / "run"))
     monkeypatch.setenv("CAPTIONIZE_TIMEOUT_S", "never")
-    torchserve_variables = (variable for variable, _ in TORCHSERVE_LISTENERS.values())
-    for variable in ("CAPTIONIZE_PORT", *torchserve_variables):
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            monkeypatch.setenv(variable, str(free.getsockname()[1]))
     assert serve.main([]) == 1
     assert capsys.readouterr().err.startswith("CAPTIONIZE_TIMEOUT_S: expected ")
     assert not (tmp_path / "run").exists()
@@ -206,9 +198,9 @@ def test_an_ignored_signal_stays_ignored() -> None:
     [
         (
             "raise SystemExit(3)",
-            r"^The page stopped by itself \(exit status 3\); its log is .+",
+            r"^The page .*exit status 3.*log is .+",
         ),
-        ("import os; os.kill(os.getpid(), 9)", r"by itself \(signal SIGKILL\); its log is"),
+        ("import os; os.kill(os.getpid(), 9)", r"SIGKILL.*log is"),
     ],
 )
 def test_a_crash_ends_the_watch(

@@ -15,7 +15,7 @@ import pytest
 
 from webui.launcher.processes import Server
 
-# A parent with a child that ignores SIGTERM; both say who they are.
+# A parent with a child that ignores SIGTERM; both print their process ids.
 FAMILY = """
 import os, signal, subprocess, sys, time
 if sys.argv[1] == "child":
@@ -29,8 +29,7 @@ time.sleep(60)
 LAUNCHER = """
 import sys, time
 from pathlib import Path
-from webui.launcher.processes import Server, adopt_orphans
-adopt_orphans()
+from webui.launcher.processes import Server
 Server("it", [sys.executable, "-c", "print(1, flush=True); import time; time.sleep(60)"],
        cwd=Path.cwd(), environ={}, log=Path(sys.argv[1]))
 time.sleep(60)
@@ -44,7 +43,7 @@ def start(code: str, log: Path, *arguments: str) -> Server:
 
 
 def numbers(log: Path, count: int) -> list[int]:
-    """The process ids that the log tells, once there are `count`."""
+    """The process ids in the log, once there are `count`."""
     give_up = time.monotonic() + 20
     while len(found := log.read_text().split() if log.exists() else []) < count:
         assert time.monotonic() < give_up, found

@@ -8,7 +8,6 @@ import logging
 import re
 import sys
 from collections.abc import Callable
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -81,16 +80,16 @@ def test_torchserve_gets_it_with_every_call_and_its_own_does_not_come_out(
     client: FlaskClient, torchserve: FakeTorchServe
 ) -> None:
     torchserve.request_id = "the-id-of-torchserve"
-    torchserve.expires["inference"] -= timedelta(hours=2)  # so that a key is asked for, too
-    torchserve.write_keys()
     headers = {"X-Request-ID": "mine-1"}
     response = client.post("/api/captions", data=upload(), headers=headers)
     assert response.status_code == 200
     assert response.headers.getlist("X-Request-ID") == ["mine-1"]
     assert "the-id-of-torchserve" not in response.text
-    assert [seen.path.split("?")[0] for seen in torchserve.seen] == [
-        "/token",
+    assert client.get("/readyz", headers=headers).status_code == 200
+    assert [seen.path for seen in torchserve.seen] == [
         "/predictions/captioner",
+        "/models/captioner",
+        "/ping",
     ]
     assert {seen.headers["X-Request-ID"] for seen in torchserve.seen} == {"mine-1"}
 

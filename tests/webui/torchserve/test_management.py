@@ -16,7 +16,7 @@ from webui.web.problem import ServiceError
 
 @pytest.fixture
 def management(make_app: Callable[..., Flask]) -> Management:
-    return make_app().extensions["deployment"].management  # type: ignore[no-any-return]
+    return make_app().extensions["management"]  # type: ignore[no-any-return]
 
 
 def test_the_life_of_a_version(management: Management, torchserve: FakeTorchServe) -> None:
@@ -48,7 +48,7 @@ def test_nothing_is_asked_to_be_waited_for(
     [
         (405, 405, "ModelApiOff", "enable_model_api=true"),
         (503, 503, "Busy", "too busy"),
-        (400, 400, "InvalidOption", "did not take the values (In Java's words)"),
+        (400, 400, "InvalidOption", "(In Java's words)"),
         (500, 502, "ManagementFailed", "answered 500"),
         (507, 502, "ManagementFailed", "answered 507"),
     ],

@@ -1,59 +1,17 @@
-"""The administrator's API over the fake TorchServe: what is done, refused, undone and recorded."""
+"""The administrator's API over the fake TorchServe: what it answers and what it refuses to read."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from flask import Flask
-from flask.testing import FlaskClient
 
-from tests.webui.administration import BEARER, HASH, TOKEN, check, form_token, log_in, wait_for_job
-from tests.webui.fake_management import write_archive
+from tests.webui.administration import TOKEN, Admin, check, form_token, log_in
 from tests.webui.fake_torchserve import FakeTorchServe
-from webui.versions import deployment
 
 MakeApp = Callable[..., Flask]
-CARD = '{"encoder": "drawn", "date": "2026-01-01", "scores": {"cider": 0.5}, "secret": 1}'
-
-
-class Admin:
-    """Calls with the token."""
-
-    def __init__(self, client: FlaskClient) -> None:
-        self.client = client
-
-    def __call__(self, method: str, path: str, body: object = None) -> Any:
-        extra = {} if body is None else {"json": body}
-        return self.client.open(f"/api{path}", method=method, headers=BEARER, **extra)
-
-    def job(self, method: str, path: str, body: object) -> dict[str, Any]:
-        return wait_for_job(self.client, self(method, path, body))
-
-    def model(self) -> dict[str, Any]:
-        [model] = self("GET", "/models").get_json()["models"]
-        return dict(model)
-
-    def audit(self) -> list[dict[str, Any]]:
-        return list(self("GET", "/audit").get_json()["audit"])
-
-
-@pytest.fixture
-def admin(make_app: MakeApp, torchserve: FakeTorchServe, monkeypatch: pytest.MonkeyPatch) -> Admin:
-    """The administrator of captioner 1.0, with an archive of 2.0 in the model store."""
-    monkeypatch.setattr(deployment, "POLL_S", 0.01)
-    write_archive(torchserve.models.store / "second.mar", model_card__json=CARD)
-    return Admin(make_app(ADMIN_TOKEN=TOKEN, ADMIN_PASSWORD_HASH=HASH).test_client())
-
-
-@pytest.fixture
-def second(admin: Admin) -> Admin:
-    """The administrator with version 2.0 registered and ready."""
-    assert admin.job("POST", "/models", {"archive": "second.mar"})["state"] == "done"
-    return admin
 
 
 def test_the_models_are_listed(second: Admin) -> None:
@@ -98,156 +56,6 @@ def test_anybody_may_know_the_versions(second: Admin) -> None:
             {"version": "2.0", "default": False, "ready": True},
         ],
     }
-
-
-def test_registering_is_a_job(admin: Admin) -> None:
-    body = {"archive": "second.mar", "workers": 2, "batch_size": 4, "max_batch_delay": 20}
-    job = admin.job("POST", "/models", body)
-    assert (job["action"], job["model"], job["version"]) == ("register", "captioner", "2.0")
-    assert (job["state"], job["message"]) == (
-        "done",
-        "captioner 2.0 is registered with 2 workers.",
-    )
-    assert job["started"] <= job["finished"]
-    assert admin("GET", "/jobs").get_json()["jobs"] == [job]
-    version = admin.model()["versions"][1]
-    assert (len(version["workers"]), version["batch_size"]) == (2, 4)
-    [entry] = admin.audit()
-    assert entry | {"time": ""} == {
-        "time": "",
-        "actor": "token",
-        "address": "127.0.0.1",
-        "action": "register",
-        "model": "captioner",
-        "version": "2.0",
-        "outcome": "done",
-        "message": "captioner 2.0 is registered with 2 workers.",
-    }
-
-
-def test_workers_that_crash_are_undone_with_the_reason(
-    make_app: MakeApp,
-    torchserve: FakeTorchServe,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(deployment, "POLL_S", 0.01)
-    log = tmp_path / "model_log.log"
-    before = "W-9000-captioner_2.0-stdout MODEL_LOG - OSError: of an earlier start\n"
-    log.write_text(
-        f"{before}W-9001-captioner_2.0-stdout MODEL_LOG - ValueError: bad weights\n"
-        "W-9000-captioner_1.0-stdout MODEL_LOG - KeyError: of another version\n"
-    )
-    monkeypatch.setattr(deployment.worker_log, "end", lambda _: len(before))
-    write_archive(torchserve.models.store / "second.mar")
-    torchserve.models.broken = {"second.mar"}
-    admin = Admin(make_app(ADMIN_TOKEN=TOKEN, MODEL_LOG=str(log)).test_client())
-    job = admin.job("POST", "/models", {"archive": "second.mar"})
-    assert (job["state"], job["message"]) == (
-        "failed",
-        "The workers of captioner 2.0 crash while starting: ValueError: bad weights. "
-        "What was begun is undone.",
-    )
-    assert [one["version"] for one in admin.model()["versions"]] == ["1.0"]
-    assert admin.audit()[0]["outcome"] == "failed"
-
-
-def test_workers_that_take_too_long_are_undone(
-    admin: Admin, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(deployment, "START_S", 0.0)
-    job = admin.job("POST", "/models", {"archive": "second.mar"})
-    assert job["state"] == "failed"
-    assert "were ready after 0 s" in job["message"]
-    assert [one["version"] for one in admin.model()["versions"]] == ["1.0"]
-
-
-def test_scaling_goes_up_and_down(second: Admin) -> None:
-    for workers in (3, 1, 0):
-        job = second.job("PUT", "/models/captioner/2.0/workers", {"workers": workers})
-        assert job["state"] == "done", job
-        assert len(second.model()["versions"][1]["workers"]) == workers
-    assert second.job("PUT", "/models/captioner/2.0", {"workers": 1})["state"] == "done"
-
-
-def test_scaling_that_fails_goes_back(second: Admin, torchserve: FakeTorchServe) -> None:
-    torchserve.models.versions["captioner"]["2.0"].crashes = True
-    job = second.job("PUT", "/models/captioner/2.0/workers", {"workers": 3})
-    assert job["state"] == "failed"
-    assert second.model()["versions"][1]["max_workers"] == 1
-
-
-def test_the_default_keeps_a_worker(admin: Admin) -> None:
-    response = admin("PUT", "/models/captioner/1.0/workers", {"workers": 0})
-    check(response, 409, "DefaultVersion", "without workers there are no captions")
-    assert (admin.audit()[0]["action"], admin.audit()[0]["outcome"]) == ("scale", "refused")
-
-
-def test_one_job_for_a_version_at_a_time(
-    admin: Admin, torchserve: FakeTorchServe, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    go = threading.Event()
-    register = deployment.Management.register
-
-    def slow(self: Any, *args: Any, **kwargs: Any) -> Any:
-        assert go.wait(10)
-        return register(self, *args, **kwargs)
-
-    monkeypatch.setattr(deployment.Management, "register", slow)
-    first = admin("POST", "/models", {"archive": "second.mar"})
-    again = admin("POST", "/models", {"archive": "second.mar"})
-    check(again, 409, "JobUnderWay", "captioner 2.0")
-    check(admin("DELETE", "/models/captioner/2.0"), 409, "JobUnderWay")
-    go.set()
-    assert wait_for_job(admin.client, first)["state"] == "done"
-
-
-def test_the_default_goes_there_and_back(second: Admin) -> None:
-    for path, body in (("/default", None), ("", {"default": True})):
-        response = second("PUT", f"/models/captioner/2.0{path}", body)
-        assert response.status_code == 200
-        assert response.get_json()["previous_default"] == "1.0"
-        assert second("POST", "/models/captioner/rollback").get_json()["default"] == "1.0"
-    assert second("POST", "/models/captioner/rollback").get_json()["default"] == "2.0"
-    assert [one["action"] for one in second.audit()[:3]] == ["rollback", "rollback", "default"]
-
-
-def test_without_a_previous_default_nothing_is_rolled_back(second: Admin) -> None:
-    check(second("POST", "/models/captioner/rollback"), 409, "NoPreviousDefault")
-    assert (second.audit()[0]["action"], second.audit()[0]["outcome"]) == ("rollback", "refused")
-    second("PUT", "/models/captioner/2.0/default")
-    second("POST", "/models/captioner/rollback")
-    second("DELETE", "/models/captioner/2.0")
-    check(second("POST", "/models/captioner/rollback"), 409, "NoPreviousDefault")
-
-
-def test_a_version_that_cannot_caption_does_not_become_the_default(second: Admin) -> None:
-    second.job("PUT", "/models/captioner/2.0/workers", {"workers": 0})
-    check(second("PUT", "/models/captioner/2.0/default"), 409, "NotReady", "2.0")
-    assert second.model()["default"] == "1.0"
-    assert second.audit()[0]["outcome"] == "refused"
-
-
-def test_the_default_is_not_unregistered(second: Admin, torchserve: FakeTorchServe) -> None:
-    response = second("DELETE", "/models/captioner/1.0")
-    check(response, 403, "DefaultVersion", "Make another version the default first")
-    assert second("DELETE", "/models/captioner/2.0").status_code == 204
-    response = second("DELETE", "/models/captioner/1.0")
-    check(response, 403, "DefaultVersion", "the only version")
-    assert (torchserve.models.store / "second.mar").exists()
-
-
-def test_what_is_remembered_survives_a_restart_of_the_page(
-    make_app: MakeApp, second: Admin, tmp_path: Path
-) -> None:
-    config = {"ADMIN_TOKEN": TOKEN, "AUDIT_LOG": str(tmp_path / "audit.jsonl")}
-    before = Admin(make_app(**config).test_client())
-    before("PUT", "/models/captioner/2.0/default")
-    before("PUT", "/canary", {"version": "1.0", "share": 0.25})
-    after = Admin(make_app(**config).test_client())
-    assert after.model()["previous_default"] == "1.0"
-    assert after("GET", "/canary").get_json()["share"] == 0.25
-    assert [one["action"] for one in after.audit()] == ["canary", "default"]
 
 
 @pytest.mark.parametrize(
@@ -324,3 +132,16 @@ def test_the_page_s_session_may_do_it_too(second: Admin) -> None:
     response = client.put("/api/models/captioner/2.0/default", headers=token)
     assert response.get_json()["default"] == "2.0"
     assert second.audit()[0]["actor"] == "password"
+
+
+def test_what_is_remembered_survives_a_restart_of_the_page(
+    make_app: MakeApp, second: Admin, tmp_path: Path
+) -> None:
+    config = {"ADMIN_TOKEN": TOKEN, "AUDIT_LOG": str(tmp_path / "audit.jsonl")}
+    before = Admin(make_app(**config).test_client())
+    before("PUT", "/models/captioner/2.0/default")
+    before("PUT", "/canary", {"version": "1.0", "share": 0.25})
+    after = Admin(make_app(**config).test_client())
+    assert after.model()["previous_default"] == "1.0"
+    assert after("GET", "/canary").get_json()["share"] == 0.25
+    assert [one["action"] for one in after.audit()] == ["canary", "default"]

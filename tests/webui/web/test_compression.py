@@ -10,7 +10,9 @@ from flask.testing import FlaskClient
 GZIP = {"Accept-Encoding": "gzip, deflate, br"}
 
 
-@pytest.mark.parametrize("path", ["/static/js/main.js", "/static/css/base.css", "/static/logo.svg"])
+@pytest.mark.parametrize(
+    "path", ["/static/js/captions/main.js", "/static/css/web/base.css", "/static/logo.svg"]
+)
 def test_scripts_and_styles_are_compressed(client: FlaskClient, path: str) -> None:
     with client.get(path) as plain, client.get(path, headers=GZIP) as packed:
         assert "Content-Encoding" not in plain.headers
@@ -32,6 +34,6 @@ def test_what_holds_a_token_or_an_answer_is_not(client: FlaskClient, path: str) 
 def test_pictures_and_parts_of_a_file_are_not(client: FlaskClient) -> None:
     with client.get("/static/examples/coffee.jpg", headers=GZIP) as picture:
         assert "Content-Encoding" not in picture.headers
-    with client.get("/static/js/main.js", headers={**GZIP, "Range": "bytes=0-9"}) as part:
+    with client.get("/static/js/captions/main.js", headers={**GZIP, "Range": "bytes=0-9"}) as part:
         assert part.status_code == 206
         assert "Content-Encoding" not in part.headers

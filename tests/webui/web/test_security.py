@@ -24,7 +24,7 @@ POLICY = (
     [
         ("GET", "/"),
         ("GET", "/nothing"),
-        ("GET", "/static/js/main.js"),
+        ("GET", "/static/js/captions/main.js"),
         ("POST", "/"),
         ("POST", "/api/captions"),
         ("GET", "/healthz"),
@@ -42,7 +42,7 @@ def test_every_answer_has_the_headers(client: FlaskClient, method: str, path: st
 
 
 def test_scripts_are_served_as_scripts(client: FlaskClient) -> None:
-    with client.get("/static/js/main.js") as response:
+    with client.get("/static/js/captions/main.js") as response:
         assert response.mimetype == "text/javascript"
 
 

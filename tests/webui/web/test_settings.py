@@ -1,4 +1,4 @@
-"""Settings: where they come from, and what a wrong one says."""
+"""Settings: where they come from, and how a wrong one is refused."""
 
 from __future__ import annotations
 
@@ -13,20 +13,25 @@ from webui.web.settings import Settings
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("inference_url", "localhost:8080", "an address such as"),
+        ("inference_url", "localhost:8080", "an address"),
         ("inference_url", "http://127.0.0.1:8080/predictions", "without a path"),
-        ("management_url", "ftp://127.0.0.1", "an address such as"),
-        ("model_name", "token-thief", "not beginning with 'token'"),
-        ("model_name", "../captioner", "letters, digits"),
-        ("timeout_s", "soon", "a value of type float"),
-        ("timeout_s", "0", "above 0"),
-        ("timeout_s", "nan", "above 0"),
-        ("max_upload_mb", -1, "above 0"),
+        ("inference_url", "http://:8080", "an address"),
+        ("management_url", "ftp://127.0.0.1", "an address"),
+        ("model_name", "token-thief", "'token'"),
+        ("model_name", "../captioner", "letters"),
+        ("timeout_s", "soon", "a number"),
+        ("timeout_s", "0", "a number"),
+        ("timeout_s", "nan", "a number"),
+        ("max_upload_mb", -1, "a number"),
+        ("port", 65536, "a whole number from 1 to 65535"),
+        ("port", 8000.5, "a whole number"),
         ("proxies", 11, "from 0 to 10"),
         ("trusted_hosts", " , ", "at least one host"),
+        ("trusted_hosts", 10, "at least one host"),
+        ("log_format", "xml", "json"),
         ("secret_key", "short", "at least 16"),
         ("rate_limit", "often", "600 per minute"),
-        ("max_archive_mb", 0, "above 0"),
+        ("max_archive_mb", 0, "a number"),
         ("admin_token", "x" * 31, "at least 32 characters"),
         ("admin_token", "x y" * 20, "without spaces"),
         ("admin_password_hash", "secret", "hash-password"),
@@ -53,11 +58,19 @@ def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     app = create_app({"MAX_UPLOAD_MB": 3})
     settings = app.extensions["settings"]
     assert settings.inference_url == "http://torchserve:8080"
-    assert settings.key_file == Path("keys/key_file.json")
+    assert settings.key_file == Path("keys/key_file.json").absolute()
     assert settings.timeout_s == 7.5
     assert settings.trusted_hosts == ("captions.example", ".example.org")
     assert app.secret_key == "1234567890123456"
     assert settings.max_upload_bytes == 3 * 1024 * 1024
+
+
+def test_an_empty_value_is_as_one_that_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CAPTIONIZE_TIMEOUT_S", "")
+    monkeypatch.setenv("CAPTIONIZE_SECRET_KEY", "")
+    settings = Settings.from_environment()
+    assert settings.timeout_s == Settings.timeout_s
+    assert len(settings.secret_key) == 64
 
 
 def test_the_administrator_s_secrets_stay_out_of_texts() -> None:

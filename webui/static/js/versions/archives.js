@@ -1,9 +1,10 @@
-/* What lies in the model store, and the way in for more. */
+/* The archives in the model store, and the upload of another one. */
 
-import { Problem } from "../api.js";
+import { Problem } from "../web/api.js";
+import { button, byId, copyOf, fill, keyed, on, put, slot } from "../web/dom.js";
+import { size } from "../web/format.js";
 import { upload } from "./api.js";
-import { button, byId, copyOf, keyed, put, size, slot } from "./dom.js";
-import { tell } from "./outcomes.js";
+import { report } from "./outcomes.js";
 
 const input = byId("archive");
 const progress = byId("upload-progress");
@@ -23,34 +24,32 @@ export function showArchives(archives, models, act) {
 
 function makeRow(act) {
   const row = copyOf("archive-template");
-  button(row, "register").addEventListener("click", () => act(row.archive));
+  on(row, "register", () => act(row.archive));
   return row;
 }
 
 function showRow(row, archive, registered, taken) {
   const { name, model, version, size_bytes, ours, card, problem } = archive;
   const own = `${model} ${version}`;
-  const about = problem ? [problem] : [own, ...(card?.encoder ? [String(card.encoder)] : []), ...(ours ? [] : ["not one of Captionize's"])];
-  put(slot(row, "name"), name);
-  put(slot(row, "about"), [...about, size(size_bytes)].join(" · "));
+  const about = problem ? [problem] : [own, card?.encoder && String(card.encoder), !ours && "not made by Captionize"];
+  fill(row, "name", name);
+  fill(row, "about", [...about, size(size_bytes)].filter(Boolean).join(" · "));
   const badge = slot(row, "registered");
   badge.hidden = !registered && !taken.has(own);
   put(badge, registered ? "Registered" : `${own} is registered`);
   const register = button(row, "register");
   register.hidden = !badge.hidden || Boolean(problem);
-  register.setAttribute("aria-label", `Register ${name}`);
+  register.ariaLabel = `Register ${name}`;
 }
 
 /** Take archives from the button; `done` is called after each. */
 export function takeUploads(done) {
-  const label = slot(progress, "text");
-  const bar = byId("upload-bar");
   input.addEventListener("change", async () => {
     const [file] = input.files;
     input.value = ""; // so that the same file can be chosen again
     if (!file) return;
     if (file.size > Number(input.dataset.maxBytes)) {
-      tell(`${file.name} has ${size(file.size)}, which is more than may be uploaded. Copy it into the model store by other means.`, "failed");
+      report(`${file.name} is ${size(file.size)}, more than can be uploaded. Copy it into the model store instead.`, "failed");
       return;
     }
     const stop = new AbortController();
@@ -58,14 +57,11 @@ export function takeUploads(done) {
     progress.hidden = false;
     input.disabled = true;
     try {
-      const archive = await upload(file, (percent) => {
-        bar.value = percent;
-        put(label, percent < 100 ? `Uploading ${file.name}: ${Math.floor(percent)}%` : `Checking ${file.name}…`);
-      }, stop.signal);
-      tell(`${archive.name} (${archive.model} ${archive.version}) is in the model store and can be registered.`);
+      const archive = await upload(file, (percent) => showProgress(file, percent), stop.signal);
+      report(`${archive.name} (${archive.model} ${archive.version}) is in the model store and can be registered.`);
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
-      tell(error.message, stop.signal.aborted ? "done" : "failed");
+      report(error.message, stop.signal.aborted ? "done" : "failed");
     } finally {
       progress.hidden = true;
       input.disabled = false;
@@ -73,4 +69,9 @@ export function takeUploads(done) {
       done();
     }
   });
+}
+
+function showProgress({ name }, percent) {
+  byId("upload-bar").value = percent;
+  fill(progress, "text", percent < 100 ? `Uploading ${name}: ${Math.floor(percent)}%` : `Checking ${name}…`);
 }

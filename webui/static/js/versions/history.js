@@ -1,6 +1,7 @@
 /* The audit log. */
 
-import { byId, copyOf, keyed, put, slot, when } from "./dom.js";
+import { byId, copyOf, fill, keyed, put, slot } from "../web/dom.js";
+import { when } from "../web/format.js";
 
 const SHOWN = 8;
 const ACTIONS = {
@@ -36,14 +37,14 @@ export function showHistory(entries) {
 }
 
 function showEntry(row, entry) {
-  put(slot(row, "time"), when(entry.time));
+  fill(row, "time", when(entry.time));
   slot(row, "time").dateTime = entry.time;
-  put(slot(row, "action"), ACTIONS[entry.action] ?? entry.action);
-  put(slot(row, "what"), [entry.model, entry.version].filter(Boolean).join(" "));
+  fill(row, "action", ACTIONS[entry.action] ?? entry.action);
+  fill(row, "what", [entry.model, entry.version].filter(Boolean).join(" "));
   const outcome = slot(row, "outcome");
   outcome.hidden = entry.outcome === "done";
   outcome.className = `badge ${entry.outcome}`;
   put(outcome, entry.outcome);
-  put(slot(row, "message"), entry.message);
-  put(slot(row, "who"), `${WHO[entry.actor] ?? "Somebody"} at ${entry.address}`);
+  fill(row, "message", entry.message);
+  fill(row, "who", `${WHO[entry.actor] ?? "Someone"} at ${entry.address}`);
 }

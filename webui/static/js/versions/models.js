@@ -1,12 +1,12 @@
 /* The models and their versions, each in a card. */
 
-import { h } from "../element.js";
-import { button, byId, copyOf, count, keyed, put, size, slot } from "./dom.js";
+import { button, byId, copyOf, fill, h, keyed, on, put, slot } from "../web/dom.js";
+import { count, size } from "../web/format.js";
 
 const STATES = { READY: "ready", UNLOADING: "starting or stopping", LOADING: "loading" };
 const SCORES = { cider: "CIDEr", bleu_4: "BLEU-4", meteor: "METEOR", rouge_l: "ROUGE-L" };
 
-/** Show all models; `act(action, model, version)` is called by their buttons. */
+/** Show all models; their buttons call `act[action](model, version)`. */
 export function showModels(models, canary, act) {
   const parent = byId("models");
   slot(parent, "loading")?.remove();
@@ -15,13 +15,13 @@ export function showModels(models, canary, act) {
 
 function makeModel(act) {
   const view = copyOf("model-template");
-  button(view, "rollback").addEventListener("click", () => act("rollback", view.model));
+  on(view, "rollback", () => act.rollback(view.model));
   return view;
 }
 
 function showModel(view, model, canary, act) {
   view.model = model;
-  put(slot(view, "name"), model.name);
+  fill(view, "name", model.name);
   const back = button(view, "rollback");
   back.hidden = !model.previous_default;
   put(back, `Roll back to ${model.previous_default}`);
@@ -36,26 +36,24 @@ function showModel(view, model, canary, act) {
 
 function makeVersion(act) {
   const card = copyOf("version-template");
-  for (const action of ["default", "scale", "unregister"]) {
-    button(card, action).addEventListener("click", () => act(action, card.model, card.version));
-  }
+  for (const action of ["default", "scale", "unregister"]) on(card, action, () => act[action](card.model, card.version));
   return card;
 }
 
 function showVersion(card, model, version, canary) {
   Object.assign(card, { model, version });
+  const { pending, remaining } = version.queue;
   card.classList.toggle("is-default", version.default);
-  put(slot(card, "version"), version.version);
+  fill(card, "version", version.version);
   slot(card, "default").hidden = !version.default;
-  const share = slot(card, "canary");
-  share.hidden = canary?.version !== version.version || canary.model !== model.name;
-  put(share, `Canary, ${Math.round((canary?.share ?? 0) * 100)}%`);
+  slot(card, "canary").hidden = canary.version !== version.version || canary.model !== model.name;
+  fill(card, "canary", `Canary, ${Math.round(canary.share * 100)}%`);
   showState(slot(card, "state"), version);
-  put(slot(card, "queue"), queue(version.queue));
-  put(slot(card, "memory"), memory(version.workers));
-  put(slot(card, "batch"), `${version.batch_size}, within ${version.max_batch_delay_ms} ms`);
-  put(slot(card, "archive"), version.archive);
-  showWorkers(slot(card, "workers"), version.workers);
+  fill(card, "queue", `${pending} of ${pending + remaining}`);
+  fill(card, "memory", memory(version.workers));
+  fill(card, "batch", `${version.batch_size}, within ${version.max_batch_delay_ms} ms`);
+  fill(card, "archive", version.archive);
+  keyed(slot(card, "workers"), version.workers, ({ id }) => id, () => h("li"), showWorker);
   showCard(card, version.card);
   offer(card, model, version);
 }
@@ -69,27 +67,15 @@ function showState(badge, { workers, max_workers }) {
   badge.classList.toggle("none", !wanted);
 }
 
-const queue = ({ pending, remaining }) => `${pending} of ${pending + remaining}`;
-
 function memory(workers) {
   const known = workers.filter(({ memory_bytes }) => memory_bytes);
   return known.length ? size(known.reduce((sum, { memory_bytes }) => sum + memory_bytes, 0)) : "not known";
 }
 
-function showWorkers(list, workers) {
-  keyed(
-    list,
-    workers,
-    ({ id }) => id,
-    () => document.createElement("li"),
-    (row, { id, state, memory_bytes, gpu }) => {
-      row.className = state === "READY" ? "ready" : "";
-      const parts = [`Worker ${id}: ${STATES[state] ?? state.toLowerCase()}`];
-      if (memory_bytes) parts.push(size(memory_bytes));
-      if (gpu) parts.push("GPU");
-      put(row, parts.join(" · "));
-    },
-  );
+function showWorker(row, { id, state, memory_bytes, gpu }) {
+  row.className = state === "READY" ? "ready" : "";
+  const parts = [`Worker ${id}: ${STATES[state] ?? state.toLowerCase()}`, memory_bytes && size(memory_bytes), gpu && "GPU"];
+  put(row, parts.filter(Boolean).join(" · "));
 }
 
 /** What the archive says of its model; it comes from outside, and may be anything. */
@@ -99,7 +85,7 @@ function showCard(view, card) {
   const text = JSON.stringify(card);
   if (!card || fold.dataset.shown === text) return;
   fold.dataset.shown = text;
-  put(slot(view, "description"), String(card.description ?? ""));
+  fill(view, "description", String(card.description ?? ""));
   const facts = [
     ["Encoder", card.encoder],
     ["Decoder", card.decoder],
@@ -108,17 +94,13 @@ function showCard(view, card) {
     ["Vocabulary", card.vocabulary_size && `${card.vocabulary_size} words`],
     ...Object.entries(SCORES).map(([key, name]) => [name, Number(card.scores?.[key]) && Number(card.scores[key]).toFixed(3)]),
   ];
-  const rows = facts.filter(([, value]) => value).map(([name, value]) => {
-    const row = document.createElement("div");
-    row.append(h("dt", {}, name), h("dd", {}, String(value)));
-    return row;
-  });
-  slot(view, "about").replaceChildren(...rows);
+  slot(view, "about").replaceChildren(...facts.filter(([, value]) => value).map(
+    ([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, String(value))),
+  ));
 }
 
-/** What can be done with a version, and where not, why. */
+/** Offer what can be done with a version, and where it cannot be done, the reason. */
 function offer(card, model, version) {
-  const name = `${model.name} ${version.version}`;
   const ready = version.workers.some(({ state }) => state === "READY");
   const makeDefault = button(card, "default");
   makeDefault.hidden = version.default;
@@ -127,6 +109,6 @@ function offer(card, model, version) {
   const unregister = button(card, "unregister");
   unregister.disabled = version.default && (model.versions.length > 1 || model.main);
   unregister.title = unregister.disabled ? "The default version cannot be unregistered. Make another one the default first." : "";
-  const labels = { default: "Make default:", scale: `Workers (${count(version.max_workers, "worker")}):`, unregister: "Unregister:" };
-  for (const [action, label] of Object.entries(labels)) button(card, action).setAttribute("aria-label", `${label} ${name}`);
+  const labels = { default: "Make default", scale: `Workers (${count(version.max_workers, "worker")})`, unregister: "Unregister" };
+  for (const [action, label] of Object.entries(labels)) button(card, action).ariaLabel = `${label}: ${model.name} ${version.version}`;
 }

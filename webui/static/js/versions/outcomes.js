@@ -1,14 +1,13 @@
-/* What is under way and what came of it: a line each, and a word for screen readers. */
+/* What is in progress and what came of it: a line each, and a word for screen readers. */
 
-import { button, byId, copyOf, put, slot } from "./dom.js";
+import { announce, byId, copyOf, fill, on } from "../web/dom.js";
 
 const KEPT = 2; // lines that stay; older ones are in the history
 const list = byId("outcomes");
-const announcement = byId("announce");
 const lines = new Map(); // id of a job -> its line
 
 /** Say what was done, or why not. */
-export function tell(text, state = "done") {
+export function report(text, state = "done") {
   show(line(), text, state);
 }
 
@@ -16,12 +15,9 @@ export function tell(text, state = "done") {
 export function follow(jobs) {
   let ended = false;
   for (const job of jobs) {
-    if (!lines.has(job.id)) {
-      if (job.state !== "running") continue;
-      watch(job);
-    }
+    if (job.state === "running") watch(job);
     const mine = lines.get(job.id);
-    if (mine.dataset.state !== "running") continue;
+    if (mine?.dataset.state !== "running") continue;
     ended ||= job.state !== "running";
     show(mine, text(job), job.state);
   }
@@ -42,7 +38,7 @@ function text({ action, model, version, state, message }) {
 
 function line() {
   const made = copyOf("outcome-template");
-  button(made, "close").addEventListener("click", () => {
+  on(made, "close", () => {
     made.remove();
     byId("main").focus({ preventScroll: true });
   });
@@ -56,6 +52,6 @@ function show(shown, message, state) {
   const before = shown.dataset.state;
   shown.dataset.state = state;
   shown.className = `note outcome ${state}`;
-  put(slot(shown, "text"), message);
-  if (before !== state) put(announcement, message); // each step of a job would be too much
+  fill(shown, "text", message);
+  if (before !== state) announce(message); // each step of a job would be too much
 }

@@ -1,0 +1,70 @@
+"""Judging a captioner on the dev split while it is trained."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import torch
+from torch.utils.data import DataLoader
+
+from handler.text import PAD
+from training.common import parallel
+from training.common.progress import progress
+from training.data.batches import CaptionDataset
+from training.metrics.coco import QUICK, CocoScorer
+from training.model.captioner import Captioner
+from training.trainer.config import TrainConfig
+from training.trainer.epochs import cross_entropy, features_of
+from training.trainer.optimisation import check_finite
+
+EXAMPLES = 4  # pictures captioned for TensorBoard
+
+
+class Judge:
+    """Scores captioners on the dev split that ``loader`` holds."""
+
+    def __init__(self, loader: DataLoader[Any], config: TrainConfig, device: torch.device) -> None:
+        self._loader = loader
+        self._dataset = cast(CaptionDataset, loader.dataset)
+        self._search = config.beam_size, config.max_length, False
+        self._device = device
+        self._scorer = CocoScorer({e.name: e.captions for e in self._dataset.examples})
+
+    def __call__(self, captioner: Captioner) -> dict[str, float]:
+        """The loss and the quick scores, by name; the main process finds them for all."""
+        return parallel.broadcast(self._scores(captioner) if parallel.is_main() else {})
+
+    def _scores(self, captioner: Captioner) -> dict[str, float]:
+        loss, captions = self.caption(captioner.eval())
+        return {"loss_dev": loss, **self._scorer(captions, QUICK)}
+
+    @torch.inference_mode()
+    def caption(self, captioner: Captioner) -> tuple[float, dict[str, str]]:
+        """The plain cross-entropy per word, and the best caption of every picture by its name."""
+        total, words, captions = 0.0, 0, {}
+        for batch in progress(self._loader, "judge", len(self._loader)):
+            batch = batch.to(self._device)
+            features = features_of(captioner, batch.images)
+            loss = cross_entropy(captioner.decoder, features, batch.captions, reduction="sum")
+            total += float(loss)
+            words += int((batch.captions != PAD).sum())
+            check_finite("loss of the dev split", total)
+            tokens, _, _ = captioner.generate(features, *self._search)
+            for index, ids in zip(batch.indices.tolist(), tokens[:, 0].tolist(), strict=True):
+                caption = self._dataset.vocabulary.decode(ids)
+                captions[self._dataset.examples[index].name] = caption
+        return total / words, captions
+
+    @torch.inference_mode()
+    def examples(self, captioner: Captioner) -> str:
+        """Greedy captions of the first pictures, each beside a reference, as Markdown."""
+        shown, decode = self._dataset.examples[:EXAMPLES], self._dataset.vocabulary.decode
+        pictures = torch.stack([self._dataset[i][0] for i in range(len(shown))]).to(self._device)
+        was_training = captioner.training
+        captioner.eval()
+        tokens, _, _ = captioner.generate(features_of(captioner, pictures), 1, 20, False)
+        captioner.train(was_training)
+        return "\n".join(
+            f"- {example.name}: **{decode(ids)}** ({example.captions[0]})"
+            for example, ids in zip(shown, tokens[:, 0].tolist(), strict=True)
+        )

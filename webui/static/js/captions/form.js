@@ -1,0 +1,68 @@
+/* The upload form of the pages that caption, and the notice above it. */
+
+import { Problem, ask } from "../web/api.js";
+import { byId, copyOf, fill, on } from "../web/dom.js";
+import { check, listen } from "./intake.js";
+
+const notice = byId("notice");
+export const form = byId("upload");
+export const fields = ["beam_size", "num_captions", "max_length"].map((name) => form.elements[name]);
+
+export const options = () => Object.fromEntries(fields.map(({ name, value }) => [name, value]));
+
+/**
+ * Have the server at `address` caption or explain a picture. `given` maps names of options to text;
+ * empty ones are left to the server.
+ */
+export async function caption(address, picture, given, signal) {
+  const wrong = check(picture, form.dataset);
+  if (wrong) throw new Problem(...wrong);
+  const body = new FormData();
+  body.append("image", picture, picture.name || "picture");
+  for (const [name, value] of Object.entries(given)) if (value) body.append(name, value);
+  return ask(address, { method: "POST", body, signal });
+}
+
+/** Pass pictures from every source to `take`; returns the function that does so, for one source more. */
+export function open(queue, take) {
+  const taken = (files) => {
+    showNotice(null);
+    if (!form.hidden && optionsAreValid()) take(files);
+  };
+  form.addEventListener("submit", (event) => event.preventDefault()); // the way for pages without script
+  listen(form, taken, refuse);
+  addEventListener("beforeunload", (event) => { if (queue.unfinished) event.preventDefault(); });
+  return taken;
+}
+
+export function optionsAreValid() {
+  if (form.checkValidity()) return true;
+  // The browser can point out a wrong option only where it is visible.
+  if (!fields.every((field) => field.checkValidity())) form.querySelector(".options").open = true;
+  return form.reportValidity();
+}
+
+export function refuse(message) {
+  if (!form.hidden) showNotice({ code: 400, message }, "close", () => showNotice(null));
+}
+
+/** Show an error above the form, with a button that does `then`; null takes it away. */
+export function showNotice(problem, action, then) {
+  notice.replaceChildren(...(problem ? [problemBox(problem)] : []));
+  if (problem) on(notice, action, then).hidden = false;
+}
+
+/** The heading over an error with this HTTP status. */
+export function title({ code }) {
+  const { titles, otherTitle } = byId("problem").dataset;
+  if (code === 0) return "The server cannot be reached";
+  return JSON.parse(titles)[code] ?? otherTitle;
+}
+
+/** The box of an error: {code, message}. */
+export function problemBox({ code, message }) {
+  const view = copyOf("problem");
+  fill(view, "title", title({ code }));
+  fill(view, "message", message);
+  return view;
+}

@@ -1,0 +1,53 @@
+/* One picture and its two captions, with the vote on them. */
+
+import { button, copyOf, fill, on, slot } from "../web/dom.js";
+import { percent } from "../web/format.js";
+import { title } from "./form.js";
+import { canRetry, isOpen } from "./queue.js";
+import { pieces, shaded } from "./words.js";
+
+/** The row of an item; `vote(item, winner)` takes the vote, `queue` retries and cancels. */
+export function makeRow(item, { vote, queue }) {
+  const row = copyOf("pair");
+  slot(row, "picture").src = item.source;
+  fill(row, "name", item.name);
+  row.querySelector(".votes").ariaLabel = `Your vote on ${item.name}`;
+  for (const choice of row.querySelectorAll("[data-vote]")) {
+    choice.addEventListener("click", () => vote(item, choice.dataset.vote));
+  }
+  on(row, "retry", () => queue.retry(item));
+  on(row, "cancel", () => queue.cancel(item));
+  return row;
+}
+
+/** Bring a row up to date with its item. */
+export function update(row, item) {
+  const done = item.state === "done";
+  const known = !item.blind || item.winner;
+  row.dataset.state = item.state;
+  row.querySelector(".votes").hidden = !done;
+  row.querySelector(".trouble").hidden = done;
+  button(row, "retry").hidden = !canRetry(item);
+  button(row, "cancel").hidden = !isOpen(item);
+  fill(row, "wait", done ? "" : status(item));
+  for (const [side, name] of [["left", "Left"], ["right", "Right"]]) {
+    fill(row, `${side}-title`, known ? `${name}: version ${item[side]}` : name);
+    if (done) showCaption(row, side, item.answer[side].captions[0], known);
+  }
+  for (const choice of row.querySelectorAll("[data-vote]")) {
+    choice.ariaPressed = String(choice.dataset.vote === item.winner);
+  }
+}
+
+function status({ state, problem }) {
+  if (state === "failed") return `${title(problem)}. ${problem.message}`;
+  return { waiting: "Waiting…", sending: "Reading the picture…", cancelled: "Cancelled." }[state];
+}
+
+function showCaption(row, side, caption, known) {
+  slot(row, side).replaceChildren(...pieces(caption).map(([text, index]) => (
+    index === null ? text : shaded(text, caption.words[index].probability)
+  )));
+  // The confidence would tell the versions apart.
+  fill(row, `${side}-facts`, known ? `${percent(caption.confidence)} confident` : "");
+}

@@ -1,0 +1,177 @@
+/* Trying an operation: a form made from its schema, the curl line for it, and what comes back. */
+
+import { byId, h } from "../web/dom.js";
+import { block, exampleOf, plain, typeOf } from "./schema.js";
+
+const SHOWN = 20_000; // characters of an answer
+const JSON_TYPE = "application/json";
+const HIDDEN = new Set(["X-CSRFToken"]); // the page adds it
+
+let count = 0; // so that every field has an id of its own
+
+/** The part of an operation that sends it; pages are only linked, their forms need their own page. */
+export function tryOut(operation) {
+  const { path, method } = operation;
+  if (operation.tags.includes("Pages")) {
+    return method === "get" && h("p", {}, h("a", { className: "button small", href: path }, "Open this page"));
+  }
+  const fields = [...parameterFields(operation), ...bodyFields(operation)];
+  const curl = block("The same with curl", "", "curl");
+  const result = h("div", { className: "came", role: "status" });
+  const send = h("button", { className: "button small", type: "submit" }, `Send ${method.toUpperCase()}`);
+  const form = h("form", { className: "try" },
+    h("h4", {}, "Try it"),
+    h("div", { className: "fields" }, ...fields.map(({ row }) => row)),
+    h("p", { className: "soft curl-title" }, "With curl"),
+    curl,
+    h("div", { className: "send" }, send),
+    result);
+  const refresh = () => { curl.textContent = curlLine(operation, fields); };
+  form.addEventListener("input", refresh);
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    send.disabled = true;
+    try {
+      await exchange(operation, fields, result);
+    } finally {
+      send.disabled = false;
+    }
+  });
+  refresh();
+  return form;
+}
+
+/** {place, name, value(), row}: one input with its label; `place` is path, query, header or body. */
+function field(place, name, input, hint, required) {
+  count += 1;
+  input.id = `field-${count}`;
+  if (hint) input.setAttribute("aria-describedby", `${input.id}-hint`);
+  input.required = Boolean(required);
+  const row = h("div", { className: "input" },
+    h("label", { htmlFor: input.id }, name),
+    input,
+    hint && h("small", { id: `${input.id}-hint` }, hint));
+  row.classList.toggle("wide", place === "json");
+  return { place, name, input, row };
+}
+
+function parameterFields({ parameters }) {
+  return parameters.filter(({ name }) => !HIDDEN.has(name)).map((one) => {
+    const value = one.in === "path" ? one.example ?? "" : "";
+    const input = h("input", { type: "text", value, spellcheck: false, autocomplete: "off" });
+    return field(one.in, one.name, input, one.description, one.required);
+  });
+}
+
+function bodyFields({ body }) {
+  if (!body) return [];
+  const [[type, { schema, example }]] = Object.entries(body.content);
+  if (type === JSON_TYPE) {
+    const text = JSON.stringify(example ?? exampleOf(schema) ?? {}, null, 2);
+    const input = h("textarea", { value: text, rows: text.split("\n").length + 1, spellcheck: false });
+    return [field("json", "Body", input, "JSON", true)];
+  }
+  const { properties, required = [] } = plain(schema);
+  return Object.entries(properties).map(([name, member]) => {
+    const found = plain(member);
+    const hint = found.format === "binary" ? found.description : `${capital(typeOf(found))}. ${found.description ?? ""}`;
+    return field("form", name, formInput(found), hint, required.includes(name));
+  });
+}
+
+function formInput({ type, format, minimum, maximum }) {
+  if (format === "binary") return h("input", { type: "file" });
+  if (type === "integer") return h("input", { type: "number", min: minimum, max: maximum, step: 1 });
+  return h("input", { type: "text", spellcheck: false, autocomplete: "off" });
+}
+
+function address({ path }, fields) {
+  const values = fields.filter(({ place }) => place === "path");
+  return values.reduce((made, { name, input }) => made.replace(`{${name}}`, encodeURIComponent(input.value)), path);
+}
+
+const capital = (text) => text[0].toUpperCase() + text.slice(1);
+
+const given = (fields, place) => fields.filter((one) => one.place === place && one.input.value !== "");
+
+/** Send what the form says and show what comes back. */
+async function exchange(operation, fields, result) {
+  result.replaceChildren(h("p", { className: "soft" }, "Sent. Waiting for the answer…"));
+  const started = performance.now();
+  let response;
+  let text;
+  try {
+    response = await fetch(address(operation, fields), request(operation, fields));
+    text = await response.text();
+  } catch (error) {
+    result.replaceChildren(h("p", {}, `No answer came: ${error.message}. Check the connection and send it again.`));
+    return;
+  }
+  const milliseconds = Math.round(performance.now() - started);
+  result.replaceChildren(
+    h("p", { className: response.ok ? "outcome good" : "outcome bad" },
+      h("b", {}, String(response.status)),
+      ` ${response.statusText}`,
+      h("span", { className: "soft" }, ` ${milliseconds} ms`)),
+    ...(text ? [block("Answer", readable(response, text))] : []),
+    h("details", { className: "fold" },
+      h("summary", {}, "Headers"),
+      block("Headers of the answer", [...response.headers].map((pair) => pair.join(": ")).join("\n"))));
+}
+
+function request({ method, security }, fields) {
+  const headers = Object.fromEntries(given(fields, "header").map(({ name, input }) => [name, input.value]));
+  const sent = { method: method.toUpperCase(), headers };
+  if (security) Object.assign(headers, credential(method));
+  const json = fields.find(({ place }) => place === "json");
+  const parts = given(fields, "form");
+  if (json) {
+    headers["Content-Type"] = JSON_TYPE;
+    sent.body = json.input.value;
+  } else if (parts.length) {
+    sent.body = new FormData();
+    for (const { name, input } of parts) sent.body.append(name, input.files?.[0] ?? input.value);
+  }
+  return sent;
+}
+
+/** The token where one was typed in; else the browser sends the session's cookie, which needs this. */
+function credential(method) {
+  const token = byId("token").value;
+  if (token) return { Authorization: `Bearer ${token}` };
+  return method === "get" ? {} : { "X-CSRFToken": document.querySelector("meta[name=csrf-token]").content };
+}
+
+function readable(response, text) {
+  const shown = response.headers.get("Content-Type")?.startsWith(JSON_TYPE) ? formatted(text, 2) : text;
+  return shown.length > SHOWN ? `${shown.slice(0, SHOWN)}\n… ${shown.length - SHOWN} characters more` : shown;
+}
+
+/** The same request as a line for a shell; the token stays a variable. */
+function curlLine(operation, fields) {
+  const words = ["curl"];
+  if (operation.method !== "get" && !(operation.method === "post" && operation.body)) {
+    words.push("-X", operation.method.toUpperCase());
+  }
+  for (const { name, input } of given(fields, "header")) words.push("-H", quoted(`${name}: ${input.value}`));
+  if (operation.security) words.push("-H", '"Authorization: Bearer $CAPTIONIZE_ADMIN_TOKEN"');
+  for (const { name, input } of fields.filter(({ place }) => place === "form")) {
+    if (input.type === "file") words.push("-F", quoted(`${name}=@${input.files[0]?.name ?? "photo.jpg"}`));
+    else if (input.value) words.push("-F", quoted(`${name}=${input.value}`));
+  }
+  const json = fields.find(({ place }) => place === "json");
+  if (json) words.push("-H", quoted(`Content-Type: ${JSON_TYPE}`), "-d", quoted(formatted(json.input.value)));
+  words.push(quoted(location.origin + address(operation, fields)));
+  return words.join(" ");
+}
+
+/** JSON with this indentation; text that is not JSON, or not yet, as it is. */
+function formatted(text, spaces) {
+  try {
+    return JSON.stringify(JSON.parse(text), null, spaces);
+  } catch {
+    return text;
+  }
+}
+
+const quoted = (text) => (/^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);

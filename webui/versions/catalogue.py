@@ -1,0 +1,87 @@
+"""What there is: models, their versions with cards, previous defaults, and archives."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import Any
+
+from webui.torchserve.client import TorchServeError
+from webui.torchserve.management import Management, Version
+from webui.versions.archives import Store, shown
+from webui.web.state import State
+
+
+@dataclass
+class Catalogue:
+    """Reads TorchServe and the model store, and describes them; changes neither.
+
+    The dictionaries are those of the API's specification. Every method raises TorchServeError.
+    """
+
+    management: Management
+    store: Store
+    state: State
+
+    # By model, version and archive; only workers' cards: the store remembers its own.
+    _cards: dict[tuple[str, str, str], Any] = field(default_factory=dict, init=False)
+
+    def models(self) -> list[dict[str, Any]]:
+        """Every model with its versions."""
+        found = []
+        for name in self.management.models():
+            with contextlib.suppress(TorchServeError):  # unregistered meanwhile
+                found.append(self.model(name))
+        return found
+
+    def model(self, name: str) -> dict[str, Any]:
+        """One model with its versions."""
+        versions = self.management.versions(name)
+        return {
+            "name": name,
+            "default": next(one.version for one in versions if one.default),
+            "previous_default": self.previous_default(name, versions),
+            "versions": [self._described(name, one) for one in versions],
+        }
+
+    def version(self, model: str, version: str) -> dict[str, Any]:
+        """One version."""
+        return self._described(model, self.management.version(model, version))
+
+    def archives(self) -> list[dict[str, Any]]:
+        """What lies in the model store, and under which versions it is registered."""
+        registered = defaultdict(list)
+        for model in self.models():
+            for one in model["versions"]:
+                registered[one["archive"]].append(f"{model['name']} {one['version']}")
+        return [{**one.to_json(), "registered": registered[one.name]} for one in self.store.all()]
+
+    def previous_default(self, model: str, versions: list[Version]) -> str | None:
+        """The default before this one, while it is among the `versions`."""
+        stored = self.state.get(f"previous/{model}")
+        return next((v.version for v in versions if v.version == stored and not v.default), None)
+
+    def remember_default(self, model: str, version: str) -> None:
+        """Remember what was the default, over a restart of the page too."""
+        self.state.set(f"previous/{model}", version)
+
+    def forget_default(self, model: str, version: str) -> None:
+        """Forget a previous default that is unregistered: its number may come back as another."""
+        if self.state.get(f"previous/{model}") == version:
+            self.state.set(f"previous/{model}", None)
+
+    def _described(self, model: str, version: Version) -> dict[str, Any]:
+        """A version with its card: the archive's, or a worker's where the page sees no archive."""
+        archive = self.store.get(version.archive)
+        card = archive.card if archive else self._worker_card(model, version)
+        return {**version.to_json(), "card": card}
+
+    def _worker_card(self, model: str, version: Version) -> dict[str, Any] | None:
+        key = (model, version.version, version.archive)
+        if key not in self._cards and version.ready:
+            try:
+                self._cards[key] = shown(self.management.describe(model, version.version))
+            except TorchServeError:
+                return None  # fetched again the next time
+        return self._cards.get(key)
