@@ -11,7 +11,8 @@ from typing import TextIO
 from training.packaging.inference import Caption, Result
 
 SUFFIXES = frozenset(
-    [".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"]
+    [".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"]
+    + [".heic", ".heif", ".avif"]
 )  # looked for in folders; a file named outright is tried whatever it is called
 EXISTING = ("skip", "overwrite", "append")
 

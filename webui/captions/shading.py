@@ -15,6 +15,7 @@ VIEWABLE = {  # Pillow's names of the formats that every browser shows
     "WEBP": "image/webp",
     "GIF": "image/gif",
     "BMP": "image/bmp",
+    "AVIF": "image/avif",
 }
 LEVELS = (0.8, 0.6, 0.4, 0.2)  # below each of these a word is one level less sure
 # Below this a caption is marked "not sure". The confidence is the share of content words that one

@@ -31,6 +31,7 @@ MANAGEMENT_TIMEOUT_S = 3.0
 CONNECTIONS = 32  # kept open to each address; more threads than this open their own
 KEY_REFUSED = "InvalidKeyException"
 NO_SUCH_VERSION = "ModelVersionNotFoundException"
+DECODING_STOPPED = "DecodingStopped"  # a 503 about the picture: to send it again would not help
 PASSED_ON = (400, 413, 415, 422)  # the handler's answers about the picture or an option
 
 
@@ -219,7 +220,7 @@ class TorchServe:
             return UnknownVersion(version)
         # What our handler words is for users; TorchServe's own errors, named as in Java, are not.
         ours = type_.isidentifier() and not type_.endswith("Exception")
-        if status in PASSED_ON and ours and message:
+        if (status in PASSED_ON or type_ == DECODING_STOPPED) and ours and message:
             return HandlerRefused(message, code=status, type=type_)
         if status == 413:
             return too_large(self._settings.max_upload_bytes)

@@ -21,6 +21,7 @@ from tests.webui.fake_torchserve import ANSWER, FakeTorchServe
         (413, "ImageTooLarge"),
         (415, "UnsupportedImage"),
         (422, "CorruptImage"),
+        (503, "DecodingStopped"),
     ],
 )
 def test_the_handlers_errors_pass_through(

@@ -31,7 +31,7 @@ function give(files, folder, take, refuse) {
   const pictures = folder ? files.filter(({ file }) => PICTURE.test(file.name)) : files;
   if (pictures.length) take(pictures);
   else if (files.length || folder) {
-    refuse("There is no picture in this folder. Captionize reads JPEG, PNG, WebP, GIF, BMP and TIFF files.");
+    refuse("There is no picture in this folder. Captionize reads JPEG, PNG, WebP, GIF, BMP, TIFF, HEIC and AVIF files.");
   }
 }
 

@@ -4,13 +4,15 @@ const AT_ONCE = 4;
 const SERVICE = new Set([0, 429, 502, 503]); // the service is at fault: everything waits
 const PICTURE = new Set([500, 504]); // may be the picture's fault: a few more tries, then an error
 const TRIES = 3;
+// What these types mean here, whatever the code that they come with.
+const MEANS = { CaptioningFailed: 500, DecodingStopped: 422 };
 const REFUSED = new Set([413, 415, 422]); // the same picture would only be refused again
 const FIRST_WAIT_S = 2;
 const LONGEST_WAIT_S = 30;
 
 /** Whether trying an item again may help. */
 export const canRetry = ({ state, problem }) => (
-  state === "cancelled" || (state === "failed" && !REFUSED.has(problem.code))
+  state === "cancelled" || (state === "failed" && !REFUSED.has(MEANS[problem.type] ?? problem.code))
 );
 
 /** Whether an item is still to be answered. */
@@ -118,7 +120,7 @@ export class Queue extends EventTarget {
 
   #failed(item, problem) {
     item.problem = problem;
-    const code = problem.type === "CaptioningFailed" ? 500 : problem.code;
+    const code = MEANS[problem.type] ?? problem.code;
     item.tries += 1;
     const again = SERVICE.has(code) || (PICTURE.has(code) && item.tries < TRIES);
     this.#set(item, again ? "waiting" : "failed");
