@@ -16,11 +16,12 @@ OF_ITS_OWN = ("test_fuzz.py", "test_starting.py")  # files of tests/e2e that sta
 
 
 def group(nodeid: str) -> str:
-    """What a test shares with others: the running service, the taught captioners, or its file."""
+    """What a test shares with others: a running service, the taught captioners, or its file."""
     file = nodeid.partition("::")[0]
-    for shared in ("tests/e2e", "tests/training"):
-        if file.startswith(f"{shared}/") and not file.endswith(OF_ITS_OWN):
-            return shared
+    if file.startswith("tests/training/"):
+        return "tests/training"
+    if file.startswith("tests/e2e/") and not file.endswith(OF_ITS_OWN):
+        return file.rpartition("/")[0]
     return file
 
 
