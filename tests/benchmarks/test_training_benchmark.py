@@ -22,6 +22,7 @@ SMALL = [
 NUMBER = r"\d+\.\d \(\d+\.\d to \d+\.\d\)"
 
 
+@pytest.mark.slow
 def test_the_report_says_what_was_compared(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
