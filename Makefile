@@ -17,8 +17,8 @@ TORCH_INDEX ?=
 DEVICE ?= cpu
 IMAGE ?= captionize:$(DEVICE)
 ARGS ?=
-# Two processes; tests/conftest.py says which tests stay together in one.
-TOGETHER := --numprocesses 2
+# Three processes on two cores, for many tests wait; tests/conftest.py says which stay together.
+TOGETHER := --numprocesses 3
 
 # The extras of pyproject.toml that an environment has besides what serving needs.
 EXTRAS_serve :=
