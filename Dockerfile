@@ -25,7 +25,8 @@ RUN apt-get update \
     && apt-get install --yes --no-install-recommends python3 tini \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --uid 10001 --user-group --no-create-home --home-dir /run/captionize captionize \
-    && install --directory --owner=captionize --group=captionize --mode=0700 /run/captionize
+    && install --directory --owner=captionize --group=captionize --mode=0700 \
+        /run/captionize /var/lib/captionize
 COPY --from=build /opt/venv /opt/venv
 WORKDIR /app
 COPY captionize.py config.properties ./
@@ -34,7 +35,8 @@ COPY model_store ./model_store
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     CAPTIONIZE_HOST=0.0.0.0 \
-    CAPTIONIZE_RUN_DIR=/run/captionize
+    CAPTIONIZE_RUN_DIR=/run/captionize \
+    CAPTIONIZE_STATE_DIR=/var/lib/captionize
 USER 10001:10001
 EXPOSE 8000
 # Ready, not merely alive: the page has a READY worker behind it.

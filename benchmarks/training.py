@@ -34,7 +34,7 @@ from training.data.splits import Example
 from training.data.store import FeatureStore
 from training.data.vocabulary import Vocabulary
 from training.model.captioner import Captioner
-from training.model.encoders import EncoderError
+from training.model.encoders import EncoderError, has_classifier
 from training.trainer.checkpoint import build_captioner
 from training.trainer.config import PRESETS, TrainConfig
 from training.trainer.epochs import CrossEntropy, cross_entropy_step, shift_right, train_one_epoch
@@ -74,7 +74,8 @@ def plain_loop(config: TrainConfig, examples: Sequence[Example]) -> Callable[[],
         for images, captions in loader:
             with torch.no_grad():
                 features = encoder(images)  # (B, G, D)
-            hidden = decoder(features, shift_right(captions).unsqueeze(1))  # (B, 1, T, E)
+            tags = captioner.tagger(features)
+            hidden = decoder(features, tags, shift_right(captions).unsqueeze(1))  # (B, 1, T, E)
             logits = decoder.logits(hidden).flatten(0, 2)  # (B*T, V)
             loss = F.cross_entropy(logits, captions.flatten(), ignore_index=PAD)
             optimizer.zero_grad()
@@ -88,7 +89,7 @@ def _pairs(pictures: CaptionDataset, pairs: list[tuple[int, int]]) -> tuple[Tens
     """Decode the picture of each pair: uint8 ``[B, 3, S, S]``; its caption, padded: ``[B, T]``."""
     images, captions = [], []
     for index, number in pairs:
-        image, rows, _ = pictures[index]
+        image, rows, *_ = pictures[index]
         images.append(image)
         captions.append(torch.tensor(rows[number]))
     padded = torch.nn.utils.rnn.pad_sequence(captions, batch_first=True, padding_value=PAD)
@@ -266,7 +267,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     size = arguments.image_size or 0
-    config = TrainConfig(encoder=arguments.encoder, image_size=size)
+    tags = TrainConfig.tags if has_classifier(arguments.encoder) else 0
+    config = TrainConfig(encoder=arguments.encoder, image_size=size, tags=tags)
     plain = [
         TrainConfig(**{**PRESETS["original"], "encoder": encoder, "image_size": size})
         for encoder in dict.fromkeys(arguments.plain_encoders)

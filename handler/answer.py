@@ -11,6 +11,7 @@ from handler.request import Job
 from handler.text import EOS, PAD, detokenise
 
 _DIGITS = 6  # enough for any use, in a third of the bytes
+MIN_TAG_PROBABILITY = 0.1  # things that are less probable are left out
 
 
 def build_answers(
@@ -30,10 +31,11 @@ def _answer(
     A captioner that knows very few words may have fewer sentences than beams: the places left over
     have a log-probability of minus infinity, and are not captions.
     """
+    *sentences, tags, probabilities = row
     captions = [
         _caption(tokens, log_probs, attention, confidence, captioner)
         for tokens, log_probs, attention, confidence in islice(
-            zip(*row, strict=True), job.options.num_captions
+            zip(*sentences, strict=True), job.options.num_captions
         )
         if -math.inf not in log_probs
     ]
@@ -42,8 +44,21 @@ def _answer(
         "caption": captions[0]["caption"],
         "captions": captions,
         "image": {"width": picture.width, "height": picture.height, "format": picture.format},
+        "tags": name_tags(tags, probabilities, captioner.vocabulary),
+        **({} if captioner.calibrated else {"calibrated": False}),
         "model": model,
     }
+
+
+def name_tags(
+    tokens: list[int], probabilities: list[float], vocabulary: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Name what a picture shows, from its row of `Beams.tags` and of their probabilities."""
+    return [
+        {"word": vocabulary[token], "probability": round(probability, _DIGITS)}
+        for token, probability in zip(tokens, probabilities, strict=True)
+        if token != PAD and probability >= MIN_TAG_PROBABILITY
+    ]
 
 
 def _caption(
@@ -64,10 +79,12 @@ def _caption(
         for step, token in enumerate(tokens[:length])
         if token != EOS
     ]
+    shown = round(confidence, _DIGITS)
     return {
         "caption": detokenise([word["word"] for word in words]),
         "log_probability": round(math.fsum(log_probs[:length]), _DIGITS),
-        "confidence": round(confidence, _DIGITS),
+        "confidence": shown,
+        **({"trust": captioner.trust.level(shown)} if captioner.trust else {}),
         "words": words,
     }
 

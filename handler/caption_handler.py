@@ -43,12 +43,14 @@ class CaptionHandler(BaseHandler):  # type: ignore[misc]  # ts has no types
         folder = Path(context.system_properties["model_dir"])
         manifest = context.manifest["model"]
         self.settings = Settings.from_config(context.model_yaml_config)
+        card = json.loads((folder / "model_card.json").read_text(encoding="utf-8"))
         self.captioner = Captioner(
             folder / manifest["serializedFile"],
             folder / "vocab.json",
             choose_device(context.system_properties.get("gpu_id")),
             self.settings.engine,
             self.settings.threads,
+            card,
         )
         # Beside ONNX Runtime, which has threads of its own, PyTorch only squeezes pictures, each in
         # a thread of the pool: more would take the cores from one another and from the engine.
@@ -56,7 +58,6 @@ class CaptionHandler(BaseHandler):  # type: ignore[misc]  # ts has no types
         threads = 1 if beside_onnx else self.settings.threads or torch.get_num_threads()
         torch.set_num_threads(threads)
         self.name = {"name": context.model_name, "version": str(manifest["modelVersion"])}
-        card = json.loads((folder / "model_card.json").read_text(encoding="utf-8"))
         self.description = {**card, **self._describe()}
         self.pool = ThreadPoolExecutor(self.settings.decode_threads, "decode")
         self.captioner.warm_up(self.settings.warm_up, self.settings.options)
@@ -148,6 +149,7 @@ class CaptionHandler(BaseHandler):  # type: ignore[misc]  # ts has no types
             "image_size": captioner.image_size,
             "grid": {"rows": captioner.grid_rows, "columns": captioner.grid_columns},
             "vocabulary_size": len(captioner.vocabulary),
+            "calibrated": captioner.calibrated,
             "device": str(captioner.device),
             "engine": captioner.engine.name,
             "precision": captioner.engine.precision,

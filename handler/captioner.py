@@ -1,13 +1,33 @@
 """The exported captioner, loaded: its properties, and the engine that runs it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
 
 from handler.engines import Beams, Engine, Search, load_engine, read_module
 from handler.options import Options
 from handler.text import read_vocabulary
+
+
+class Trust(NamedTuple):
+    """The confidences from which on a caption is trusted, as the model card has them."""
+
+    right: float  # it can be expected to be right
+    check: float  # the picture looks like a photo that the model knows
+
+    @classmethod
+    def of(cls, card: Mapping[str, Any]) -> "Trust | None":
+        """Read the thresholds of a model card; None where it has none."""
+        thresholds = card.get("trust")
+        return cls(thresholds["right"], thresholds["check"]) if thresholds else None
+
+    def level(self, confidence: float) -> str:
+        """Say in a word how far a caption of this confidence can be trusted."""
+        if confidence >= self.right:
+            return "right"
+        return "check" if confidence >= self.check else "unknown"
 
 
 class Captioner:
@@ -22,12 +42,14 @@ class Captioner:
         device: torch.device,
         engine: str = "auto",
         threads: int = 0,
+        card: Mapping[str, Any] | None = None,
     ) -> None:
         """Load the files of one model.
 
         Args:
             engine: one of `ENGINES`.
             threads: of an engine that is not PyTorch's own; 0: as many as PyTorch uses.
+            card: the model card, for how far a confidence can be trusted.
 
         Raises:
             ValueError: the vocabulary is invalid or not the module's, or there is no such engine
@@ -45,6 +67,9 @@ class Captioner:
                 f"{vocabulary.name} has {len(self.vocabulary)} tokens, but {module.name} has "
                 f"{script.vocab_size}: they belong to different models"
             )
+        calibration = getattr(script, "calibration", None)
+        self.calibrated = calibration is not None and bool(calibration.fitted)
+        self.trust = Trust.of(card or {}) if self.calibrated else None
         self.engine = load_engine(exported, engine, device, threads)
 
     def __call__(self, images: torch.Tensor, search: Search) -> Beams:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,6 +25,16 @@ class Beams(NamedTuple):
     log_probs: torch.Tensor  # (B, N, T) float32, of each token, natural logarithm
     attention: torch.Tensor  # (B, N, T, G) float32, or (B, N, 0, G) if not requested
     confidence: torch.Tensor  # (B, N) float32, 0 to 1; the model card says what it means
+    tags: torch.Tensor  # (B, M) int64, what each picture shows, most probable first, or <PAD>
+    tag_probabilities: torch.Tensor  # (B, M) float32
+
+    @classmethod
+    def of(cls, found: Sequence[torch.Tensor]) -> "Beams":
+        """Name the tensors of a module; one that was exported before there were tags has none."""
+        if len(found) == 4:
+            nothing = found[0].new_zeros(len(found[0]), 0)
+            found = (*found, nothing, nothing.float())
+        return cls(*found)
 
 
 class Search(NamedTuple):
@@ -74,7 +85,7 @@ class TorchScriptEngine:
             images = images.pin_memory().to(self._device, non_blocking=True)
         beam_size, max_length, num_captions, with_attention = search
         found = self._module(images, beam_size, max_length, with_attention, num_captions)
-        return Beams(*(tensor.cpu() for tensor in found))
+        return Beams.of([tensor.cpu() for tensor in found])
 
 
 class OnnxEngine:
@@ -117,11 +128,14 @@ class OnnxEngine:
             "wanted": wanted,
         }
         found = self._session.run(None, {name: value.numpy() for name, value in inputs.items()})
-        return Beams(*(torch.from_numpy(array)[:, : search.num_captions] for array in found))
+        tensors = [torch.from_numpy(array) for array in found]
+        captions, tags = tensors[:4], tensors[4:]
+        return Beams.of([*(tensor[:, : search.num_captions] for tensor in captions), *tags])
 
 
 def _weight(values: dict[str, torch.Tensor], name: str) -> torch.Tensor:
-    weight = values[name.removesuffix(".T")].float()
+    weight = values[name.removesuffix(".T")]
+    weight = weight.float() if weight.is_floating_point() else weight
     return (weight.T if name.endswith(".T") else weight).contiguous()
 
 

@@ -12,7 +12,11 @@ import pytest
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
-OF_ITS_OWN = ("test_fuzz.py", "test_starting.py")  # files of tests/e2e that start own services
+OF_ITS_OWN = (
+    "test_fuzz.py",
+    "test_starting.py",
+    "test_staying.py",
+)  # files of tests/e2e that start own services
 
 
 def group(nodeid: str) -> str:

@@ -21,6 +21,7 @@ ROOMS: dict[str, set[str]] = {  # room -> the rooms that it may import
     "training.model": {"handler", "training.common"},
     "webui.web": set(),
     "webui.telemetry": set(),
+    "webui.server": WEB,
     "webui.torchserve": WEB,
     "webui.administrator": WEB,
     "webui.captions": SERVICE,

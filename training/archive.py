@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from training.common.cli import SHIPPED, run_command
-from training.packaging.archives import archive_run, repack
+from training.common.errors import UserError
+from training.packaging.archives import archive_run, renew_folder, repack
 from training.packaging.label import add_label_arguments, check_no_label, read_label
 
 
@@ -25,7 +26,8 @@ def build_parser() -> argparse.ArgumentParser:
         "--repack",
         type=Path,
         metavar="MAR",
-        help="archive to export and pack again with the code as it is now",
+        help="archive to pack again with the code as it is now, or a folder: all in it that are "
+        "older; the weights stay, and so does the old file, as .mar.old",
     )
     parser.add_argument(
         "--output", type=Path, help=f"default: {SHIPPED}, or the archive that is packed again"
@@ -43,7 +45,12 @@ def run(arguments: argparse.Namespace) -> int:
     """Pack what the options name; returns the exit status."""
     if arguments.repack:
         check_no_label(arguments, "with --repack: the model keeps its own")
-        repack(arguments.repack, arguments.output or arguments.repack)
+        if arguments.repack.is_dir():
+            if arguments.output:
+                raise UserError("--output has no effect with a folder: its archives are renewed.")
+            renew_folder(arguments.repack)
+        else:
+            repack(arguments.repack, arguments.output or arguments.repack)
     else:
         output = arguments.output or SHIPPED
         archive_run(arguments.run, output, read_label(arguments, output))

@@ -18,7 +18,8 @@ from training.common.cli import (
     choose_device,
     run_command,
 )
-from training.data.splits import read_splits
+from training.data.splits import read_all, read_splits
+from training.data.store import list_pictures
 from training.packaging.calibration import calibrate_checkpoint
 
 
@@ -26,6 +27,21 @@ def build_parser() -> argparse.ArgumentParser:
     """The command line of ``training.calibrate``."""
     parser = argparse.ArgumentParser(prog="python -m training.calibrate", description=__doc__)
     add_data_arguments(parser)
+    parser.add_argument(
+        "--also",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="DATA",
+        help="another captioned data set, whose pictures count like those of the dev split",
+    )
+    parser.add_argument(
+        "--unlabelled",
+        type=Path,
+        metavar="FOLDER",
+        help="pictures of the rest of the world: the more a picture is like them, the more a "
+        "caption insists on naming what its tags say",
+    )
     parser.add_argument("--checkpoint", type=Path, required=True, help="best.pt of a run")
     add_compute_arguments(parser, device=None)
     return parser
@@ -40,7 +56,16 @@ def run(arguments: argparse.Namespace) -> int:
     """Calibrate the checkpoint; returns the exit status."""
     strict, device = arguments.strict, choose_device(arguments.device)
     splits = read_splits(arguments.data, images=arguments.images, strict=strict)
-    calibrate_checkpoint(arguments.checkpoint, splits, device=device, strict=strict)
+    others = [example for data in arguments.also for example in read_all(data, strict=strict)]
+    folder = arguments.unlabelled
+    calibrate_checkpoint(
+        arguments.checkpoint,
+        splits,
+        others,
+        unlabelled=list_pictures(folder) if folder else (),
+        device=device,
+        strict=strict,
+    )
     return 0
 
 

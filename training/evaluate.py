@@ -12,6 +12,7 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from training.common.cli import (
     add_compute_arguments,
@@ -20,9 +21,11 @@ from training.common.cli import (
     choose_device,
     run_command,
 )
-from training.data.splits import SPLITS, read_splits
-from training.packaging.evaluation import evaluate, write_json
-from training.packaging.inference import load_model
+from training.common.errors import OptionError
+from training.data.splits import SPLITS, read_all, read_splits
+from training.metrics.naming import read_objects
+from training.packaging.evaluation import evaluate, evaluate_objects, write_json
+from training.packaging.inference import load_model, trust_of
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -31,6 +34,20 @@ def build_parser() -> argparse.ArgumentParser:
     add_data_arguments(parser)
     add_model_arguments(parser)
     parser.add_argument("--split", choices=SPLITS, default="dev")
+    parser.add_argument(
+        "--also",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="DATA",
+        help="another captioned data set, of which all pictures are scored, apart",
+    )
+    parser.add_argument(
+        "--objects",
+        type=Path,
+        metavar="FOLDER",
+        help="photos of things, with nouns.json: how many captions name what is in the picture",
+    )
     add_compute_arguments(parser, device="cpu")
     parser.add_argument("--output", type=Path, help="also write the scores to this JSON file")
     parser.add_argument("--captions", type=Path, help="write the captions to this JSON file")
@@ -44,15 +61,26 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
 
 def run(arguments: argparse.Namespace) -> int:
     """Score the model and print the report; returns the exit status."""
-    splits = read_splits(arguments.data, images=arguments.images, strict=arguments.strict)
-    report, captions = evaluate(
-        load_model(arguments.model, choose_device(arguments.device)),
-        splits,
-        arguments.split,
-        beam_size=arguments.beam_size,
-        max_length=arguments.max_length,
-        strict=arguments.strict,
-    )
+    strict, path = arguments.strict, arguments.model
+    splits = read_splits(arguments.data, images=arguments.images, strict=strict)
+    others = {data.name: read_all(data, strict=strict) for data in arguments.also}
+    if len(others) < len(arguments.also):
+        raise OptionError("--also must name folders or files whose own names differ.")
+    objects = read_objects(arguments.objects) if arguments.objects else {}
+    model = load_model(path, choose_device(arguments.device))
+    options: dict[str, Any] = {
+        "beam_size": arguments.beam_size,
+        "max_length": arguments.max_length,
+        "strict": strict,
+    }
+    scores, captions = evaluate(model, splits[arguments.split], **options)
+    report = {"split": arguments.split, **scores}
+    for name, examples in others.items():
+        report[name], more = evaluate(model, examples, **options)
+        captions |= more
+    if objects:
+        report["objects"], more = evaluate_objects(model, objects, trust_of(path), **options)
+        captions |= more
     if arguments.captions:
         write_json(captions, arguments.captions)
     if arguments.output:

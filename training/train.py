@@ -18,10 +18,11 @@ from training.common.cli import (
     run_command,
     whole_number,
 )
-from training.data.splits import read_splits
+from training.data.splits import read_more, read_splits
+from training.data.texts import read_text
 from training.packaging.archives import package_run
 from training.packaging.label import add_label_arguments, check_no_label, read_label
-from training.trainer.config import add_config_arguments, config_from_arguments
+from training.trainer.config import TrainConfig, add_config_arguments, config_from_arguments
 from training.trainer.folder import BEST, Position
 from training.trainer.phases import plan
 from training.trainer.start import read_start
@@ -55,6 +56,20 @@ def build_parser() -> argparse.ArgumentParser:
         "unless another is named",
     )
     parser.add_argument(
+        "--text",
+        type=Path,
+        metavar="FILE",
+        help="captions without pictures, one a line, to learn to speak of more things from",
+    )
+    parser.add_argument(
+        "--also",
+        type=Path,
+        action="append",
+        metavar="DATA",
+        help="more pictures to train on, in a form that --data takes, such as those that a model "
+        "captioned; all but its own dev and test pictures; may be repeated",
+    )
+    parser.add_argument(
         "--workers",
         type=whole_number(0, 256),
         help="processes that read pictures while the encoder is trained (default: none on a CPU, "
@@ -84,6 +99,7 @@ def run(arguments: argparse.Namespace) -> int:
     encoder_trained = [phase.encoder_stages > 0 for phase in plan(config)]
     if not any(encoder_trained):
         check_no_effect(arguments, ["workers"], "while the encoder is not trained")
+    check_text(arguments, config)
     if all(encoder_trained):
         check_no_effect(arguments, ["cache"], "while the encoder is trained in every epoch")
 
@@ -93,6 +109,7 @@ def run(arguments: argparse.Namespace) -> int:
             logging.getLogger().setLevel(logging.WARNING)
         strict, output = arguments.strict, arguments.output
         splits = read_splits(arguments.data, images=arguments.images, strict=strict)
+        also = [read_more(path, splits, strict=strict) for path in arguments.also or []]
         workers = 0 if device.type == "cpu" else min(8, os.cpu_count() or 1)
         trainer = Trainer(
             config,
@@ -100,6 +117,8 @@ def run(arguments: argparse.Namespace) -> int:
             output,
             arguments.cache or Path("data/features"),
             device=device,
+            text=read_text(arguments.text) if arguments.text else [],
+            also=also,
             start=start,
             workers=workers if arguments.workers is None else arguments.workers,
             strict=strict,
@@ -110,6 +129,18 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.archive:
             package_run(output, splits, arguments.archive, label, device=device, strict=strict)
     return 0
+
+
+def check_text(arguments: argparse.Namespace, config: TrainConfig) -> None:
+    """Raise ``OptionError`` where captions without pictures, or their options, have no effect."""
+    if not arguments.text:
+        names = ["text_threshold", "text_batch", "text_weight"]
+        check_no_effect(arguments, names, "without --text")
+    if not config.tag_count:
+        check_no_effect(arguments, ["text"], "on a decoder without --tags")
+    if not config.epochs and not config.finetune_epochs:
+        names = ["text", "also"]
+        check_no_effect(arguments, names, "without --epochs or --finetune-epochs")
 
 
 def report(position: Position, output: Path) -> None:

@@ -7,11 +7,11 @@ its class: `service(TorchServe)` in `webui.web.extensions` gives it to whoever n
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from flask import Flask
-from werkzeug.middleware.proxy_fix import ProxyFix
 
 from webui.administrator import auth
 from webui.administrator.audit import Audit
@@ -25,14 +25,17 @@ from webui.operations.watch import Watch
 from webui.telemetry import logs, metrics, requestid
 from webui.torchserve.client import TorchServe
 from webui.torchserve.management import Known, Management
+from webui.torchserve.pulse import Pulse
+from webui.torchserve.report import Report
 from webui.versions import api as versions_api
 from webui.versions import page as versions_page
 from webui.versions.archives import Store
 from webui.versions.catalogue import Catalogue
 from webui.versions.deployment import Deployment
 from webui.versions.jobs import Jobs
+from webui.versions.restoring import Restoring
 from webui.versions.workers import Workers
-from webui.web import compression, errors, security
+from webui.web import compression, errors, proxies, security
 from webui.web.extensions import csrf, limiter, provide
 from webui.web.settings import LOOPBACK, PREFIX, Settings
 from webui.web.state import State
@@ -40,10 +43,9 @@ from webui.web.state import State
 # What a form may hold beside its picture. Werkzeug also holds each chunk of a file, 64 KiB and a
 # few bytes that could be a boundary, against it: with 64 KiB some pictures would be refused.
 FORM_BYTES = 128 * 1024
-STATE_FILE = "versions.json"  # beside the audit log
 
 # Each adds what it does for every request. Requests are counted before anything refuses them.
-HOOKS = (errors, requestid, metrics, logs, security, compression, limiter, csrf)
+HOOKS = (errors, requestid, metrics, logs, proxies, security, compression, limiter, csrf)
 PAGES = (captions_page, versions_page, auth, operations_page, docs_page)
 PROGRAMS = (captions_api, versions_api, health, metrics)  # what programs ask
 
@@ -66,27 +68,29 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     return app
 
 
+def start_threads(app: Flask) -> None:
+    """Begin what goes on beside requests: once, in the process that serves, and in no test."""
+    for one in (app.extensions["watch"], app.extensions["restoring"]):
+        one.start()
+
+
 def _configure(app: Flask, settings: Settings) -> None:
     """Set Flask's own configuration."""
     app.config.update(
         SECRET_KEY=settings.secret_key,
-        # Health checks ask on the machine itself, whatever names the page has outside.
+        # The machine itself is always trusted, whatever names the page has outside.
         TRUSTED_HOSTS=[*settings.trusted_hosts, *LOOPBACK],
         MAX_CONTENT_LENGTH=settings.max_upload_bytes + FORM_BYTES,
         MAX_FORM_MEMORY_SIZE=FORM_BYTES,
         MAX_FORM_PARTS=20,
     )
     app.json.sort_keys = False  # type: ignore[attr-defined]  # members in the order of their making
-    if count := settings.proxies:
-        app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
-            app.wsgi_app, x_for=count, x_proto=count, x_host=count
-        )
+    app.wsgi_app = security.any_name(app.wsgi_app, logs.HEALTH)  # type: ignore[method-assign]
 
 
 def _provide_services(app: Flask, settings: Settings) -> None:
     """Make what the parts share."""
-    audit_log = Path(settings.audit_log) if settings.audit_log else None
-    state = State(audit_log.with_name(STATE_FILE) if audit_log else None)
+    state = State(settings.state_file)
     counted = metrics.Metrics()
 
     client = TorchServe(settings, headers=requestid.headers, note=logs.note)
@@ -94,15 +98,18 @@ def _provide_services(app: Flask, settings: Settings) -> None:
     known = Known(management, settings.model_name)
 
     canary = Canary(state, known, counted)
-    audit = Audit(audit_log)
+    audit = Audit(settings.audit_file)
 
     store = Store(settings.model_store, settings.max_archive_bytes)
     catalogue = Catalogue(management, store, state)
     model_log = Path(settings.model_log) if settings.model_log else None
     workers = Workers(management, model_log)
     jobs = Jobs()
-    deployment = Deployment(management, catalogue, known, canary, workers, jobs, audit)
+    deployment = Deployment(management, catalogue, known, canary, workers, jobs, audit, state)
+    restoring = Restoring(deployment, settings.key_file, settings.workers or 1)
 
-    provide(app, settings, counted, client, management, known, canary)
-    provide(app, audit, auth.Sessions(), store, catalogue, jobs, deployment)
-    provide(app, Watch(management, known.model, counted, lambda: canary.setting, model_log))
+    pulse = Pulse(client, settings.model_name)
+    provide(app, settings, counted, client, management, known, pulse, canary)
+    provide(app, audit, auth.Sessions(), store, catalogue, jobs, state, deployment, restoring)
+    report = partial(Report.read, settings.key_file)
+    provide(app, Watch(management, known.model, counted, lambda: canary.setting, model_log, report))

@@ -122,7 +122,10 @@ def hash_password() -> str:
 def models() -> str:
     """List the models and their versions."""
     rows = []
-    for model in call("GET", "/models")["models"]:
+    answer = call("GET", "/models")
+    for one in answer["lost"]:
+        click.echo(f"{one['model']} {one['version']} is not back: {one['message']}", err=True)
+    for model in answer["models"]:
         for one in model["versions"]:
             name = (model["name"], one["version"], "yes" if one["default"] else "-")
             ready = sum(worker["state"] == "READY" for worker in one["workers"])
@@ -152,6 +155,14 @@ def upload(file: Path) -> str:
     except OSError as error:
         raise AdminError(f"{file} cannot be read: {error.strerror}.") from error
     return f"{one['name']} ({one['model']} {one['version']}) is in the model store."
+
+
+@cli.command()
+@click.argument("archive")
+def delete(archive: str) -> str:
+    """Delete an archive that is not registered from the model store."""
+    call("DELETE", f"/archives/{archive}")
+    return f"{archive} is deleted."
 
 
 @cli.command()

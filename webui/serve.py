@@ -6,8 +6,9 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from webui.launcher.launch import StopRequest, can_caption, print_line, run
+from webui.launcher.launch import StopRequest, can_caption, run
 from webui.launcher.plan import LaunchError, Plan
+from webui.launcher.reporting import print_line
 
 
 def main(arguments: Sequence[str] | None = None, prog: str = "python -m webui.serve") -> int:

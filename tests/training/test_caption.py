@@ -47,7 +47,7 @@ def test_json_lines(mar: Path, pictures: list[Path], tmp_path: Path) -> None:
     assert [line["image"] for line in lines] == [str(path) for path in pictures[:2]]
     assert [len(line["captions"]) for line in lines] == [3, 3]
     assert lines[1]["captions"][0]["caption"] == SHOWN[1].caption
-    assert set(lines[0]["captions"][0]) == {"caption", "log_probability", "confidence"}
+    assert {"caption", "log_probability", "confidence"} <= set(lines[0]["captions"][0])
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from handler.text import read_vocabulary
 from tests.training.drawn import DEV, TAUGHT
 from training import train
 from training.common.cli import DeviceError, choose_device
+from training.data.things import read_things
 from training.trainer import checkpoint
 from training.trainer.config import TrainConfig
 
@@ -39,7 +40,8 @@ def test_a_run_keeps_what_it_needs(run: Path, drawn_data: Path) -> None:
     assert saved.config == TrainConfig(**json.loads((run / "config.json").read_text()))
     assert saved.vocabulary.itos == read_vocabulary(run / "vocab.json")
     assert set(saved.vocabulary.itos[4:]) == {
-        word for drawing in TAUGHT for word in drawing.caption.split()
+        *(word for drawing in TAUGHT for word in drawing.caption.split()),
+        *read_things().words,
     }
     assert saved.training["pictures"] == {"train": 72, "dev": 24, "test": 12}
     assert saved.training["position"]["best"] > 9
@@ -67,7 +69,7 @@ def test_tensorboard_has_scalars_and_examples(run: Path) -> None:
     ("words", "key"),
     [
         (["--data", "nowhere"], "nowhere"),
-        (["--encoder", "nonsense"], "nonsense"),
+        (["--encoder", "nonsense", "--tags", "0"], "nonsense"),
         (["--device", "tpu9"], "tpu9"),
         (["--init", "nowhere.mar"], "nowhere.mar"),
         (["--init", "nowhere.pt"], "nowhere.pt"),
@@ -95,6 +97,9 @@ def test_what_cannot_be_trained_is_one_line(
         ("--cache here --epochs 0", "--cache has no effect"),
         ("--cache here --train-encoder", "--cache has no effect"),
         ("--scst-lr 1e-3", "--scst-lr has no effect"),
+        ("--text-batch 9", "--text-batch has no effect without --text"),
+        ("--text here --tags 0", "--text has no effect on a decoder without --tags"),
+        ("--also here --epochs 0 --finetune-epochs 0", "--also has no effect without --epochs"),
         ("--threads 0", "--threads"),
     ],
 )

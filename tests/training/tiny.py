@@ -10,12 +10,13 @@ from torch import Tensor, nn
 from training.model.captioner import Captioner
 from training.model.decoders import build_decoder
 from training.model.encoders import Encoder, EncoderSpec
+from training.model.tagger import CLASSES
 
 IMAGE_SIZE = 32
 HALF = (0.5, 0.5, 0.5)
 OPTIONS: dict[str, dict[str, Any]] = {
     "lstm": {"embed_size": 12, "hidden_size": 12, "num_layers": 2},
-    "attention": {"embed_size": 12, "hidden_size": 12, "heads": 3},
+    "attention": {"embed_size": 12, "hidden_size": 12, "heads": 3, "tags": True},
 }
 DECODER_NAMES = tuple(OPTIONS)
 
@@ -36,7 +37,12 @@ class TinyTrunk(nn.Module):
         return [self.first, self.second]
 
 
-SPEC = EncoderSpec(TinyTrunk, IMAGE_SIZE, HALF, HALF, "none: drawn at random")
+def classifier() -> tuple[Tensor, Tensor]:
+    chance = torch.Generator().manual_seed(0)
+    return torch.randn(CLASSES, 24, generator=chance), torch.zeros(CLASSES)
+
+
+SPEC = EncoderSpec(TinyTrunk, IMAGE_SIZE, HALF, HALF, "none: drawn at random", classifier)
 
 
 def tiny_encoder() -> Encoder:
@@ -46,13 +52,40 @@ def tiny_encoder() -> Encoder:
 def tiny_captioner(
     decoder: str, *, vocab_size: int = 12, length_penalty: float = 0.7, seed: int = 0
 ) -> Captioner:
-    """A captioner with random weights, large enough that it prefers some words clearly."""
+    """A captioner with random weights, large enough that it prefers some words clearly, which tags
+    pictures with any of its words if its decoder reads tags."""
     torch.manual_seed(seed)
     encoder = tiny_encoder()
     speaker = build_decoder(decoder, vocab_size, encoder.channels, **OPTIONS[decoder])
     for parameter in [*encoder.parameters(), *speaker.parameters()]:
         nn.init.normal_(parameter, std=0.5)
-    return Captioner(encoder, speaker, length_penalty=length_penalty).eval()
+    count = 2 if OPTIONS[decoder].get("tags") else 0
+    captioner = Captioner(encoder, speaker, length_penalty=length_penalty, tags=count).eval()
+    if count:
+        for parameter in captioner.tagger.classifier.parameters():
+            nn.init.normal_(parameter)
+        captioner.tagger.plain.copy_(torch.randint(4, vocab_size, (CLASSES,)))
+    return captioner
+
+
+@torch.no_grad()
+def ruled(captioner: Captioner) -> Captioner:
+    """The captioner with something in every table: rules, what tags are worth, and a fitted
+    confidence, all exact in half precision."""
+    rules, calibration = captioner.rules, captioner.calibration
+    words = torch.arange(captioner.vocab_size)
+    rules.again[4:6] = torch.tensor([4, 5])
+    rules.soon[6:8] = 1
+    rules.unclosed[8:10] = 1
+    rules.heads[10] = 1
+    rules.worth.copy_(words / 4)
+    rules.sure.fill_(0.25)
+    captioner.tagger.means[4:] = words[4:]
+    captioner.tagger.means[11] = 10
+    calibration.fitted.fill_(1)
+    calibration.content[6:] = 1
+    calibration.words.copy_(torch.tensor([-2.0, 4.0, 2.0, 1.0, -3.0]))
+    return captioner
 
 
 def random_pictures(count: int, size: int = IMAGE_SIZE, seed: int = 0) -> Tensor:

@@ -85,13 +85,25 @@ class FakeModels:
     store: Path = Path("nowhere")
     broken: set[str] = field(default_factory=set)
     replies: list[Reply] = field(default_factory=list)
-    defaults: dict[str, str] = field(default_factory=lambda: {"captioner": "1.0"})
+    defaults: dict[str, str] = field(default_factory=dict)
     versions: dict[str, dict[str, FakeVersion]] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
-        first = FakeVersion("captioner.mar", ["READY"], batch_size=8, delay=10)
-        self.versions["captioner"] = {"1.0": first}
+        self.load("captioner.mar")
+
+    def load(self, *archives: str) -> None:
+        """Serve these and nothing else; captioner.mar need not exist, and is 1.0 then."""
+        with self.lock:
+            self.defaults, self.versions = {}, {}
+            for archive in archives:
+                if (self.store / archive).is_file():
+                    name, version = _label(self.store / archive)
+                else:
+                    name, version = "captioner", "1.0"
+                self.defaults.setdefault(name, version)
+                first = FakeVersion(archive, ["READY"], batch_size=8, delay=10)
+                self.versions.setdefault(name, {})[version] = first
 
     @property
     def states(self) -> list[str]:
@@ -139,9 +151,7 @@ class FakeModels:
         url = query["url"]
         if not (self.store / url).is_file():
             return _error(404, "ModelNotFoundException", f"Model not found at: {url}")
-        with zipfile.ZipFile(self.store / url) as archive:
-            model = json.loads(archive.read("MAR-INF/MANIFEST.json"))["model"]
-        name, version = model["modelName"], model["modelVersion"]
+        name, version = _label(self.store / url)
         if version in self.versions.get(name, {}):
             message = f"Model version {version} is already registered for model {name}"
             return _error(409, "ConflictStatusException", message)
@@ -194,3 +204,9 @@ class FakeModels:
 
 def _error(code: int, type_: str, message: str) -> Reply:
     return code, {"code": code, "type": type_, "message": message}
+
+
+def _label(archive: Path) -> tuple[str, str]:
+    with zipfile.ZipFile(archive) as file:
+        model = json.loads(file.read("MAR-INF/MANIFEST.json"))["model"]
+    return model["modelName"], model["modelVersion"]

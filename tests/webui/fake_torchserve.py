@@ -42,7 +42,7 @@ ANSWER: dict[str, Any] = {
 }
 
 
-EXPIRES = "2126-11-02T14:25:53.798429116Z"  # as Java writes the time
+EXPIRES = "2126-11-02T14:25:53.{:09}Z"  # as Java writes the time
 ATTENTION = {"rows": 1, "columns": 2, "weights": [0.25, 0.75]}
 
 
@@ -79,9 +79,11 @@ class FakeTorchServe:
     seen: list[Seen] = field(default_factory=list)
     models: FakeModels = field(default_factory=FakeModels)
     request_id: str = ""
+    stuck: bool = False  # its worker answers nothing
     versions: list[dict[str, Any]] = field(default_factory=list)
     keys: dict[str, str] = field(default_factory=dict)
     count: int = 0
+    starts: int = 1
 
     @property
     def worker_states(self) -> list[str]:
@@ -107,10 +109,18 @@ class FakeTorchServe:
         self.keys[kind] = f"{kind}-{self.count}"
         self.write_keys()
 
+    def restart(self, *load_models: str) -> None:
+        """Start again as TorchServe does: new keys, and nothing but what load_models names."""
+        self.starts += 1
+        self.models.load(*load_models or ("captioner.mar",))
+        self.new_key("management")
+        self.new_key("inference")
+
     def write_keys(self) -> None:
         """Write the key file as TorchServe does: in place."""
         entries: dict[str, Any] = {
-            kind: {"key": key, "expiration time": EXPIRES} for kind, key in self.keys.items()
+            kind: {"key": key, "expiration time": EXPIRES.format(self.starts)}
+            for kind, key in self.keys.items()
         }
         self.key_file.write_text(json.dumps({**entries, "API": {"key": "api-key"}}, indent=2))
 
@@ -132,6 +142,7 @@ class FakeTorchServe:
 class _Handler(BaseHTTPRequestHandler):
     fake: FakeTorchServe
     protocol_version = "HTTP/1.1"
+    wbufsize = -1  # one packet an answer: two would wait for each other, 40 ms each time
 
     def do_POST(self) -> None:
         if self.path.startswith("/models"):
@@ -165,6 +176,8 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer_management()
 
     def _answer_management(self) -> None:
+        if self.fake.stuck and "customized=true" in self.path:
+            time.sleep(1)
         if self._authorised("management") and not self._describe():
             status, body = self.fake.models.answer(self.command, self.path)
             self._answer(status, json.dumps(body, indent=2).encode())

@@ -13,12 +13,13 @@ from handler.errors import PictureError
 from handler.text import PAD
 from training.common import parallel
 from training.data.augment import Augmentation
+from training.data.simulation import Caption, Simulator, Told
 from training.data.splits import Example, Problems
 from training.data.store import FeatureStore, read_picture
 from training.data.vocabulary import Vocabulary
 
-# A picture or its features, its captions as ids, and its position in the data set.
-Item = tuple[Tensor, list[list[int]], int]
+# A picture or its features, its captions as ids, its position in the data set, and tags for it.
+Item = tuple[Tensor, list[Caption], int, Told | None]
 
 
 class Batch(NamedTuple):
@@ -27,11 +28,14 @@ class Batch(NamedTuple):
     images: Tensor
     captions: Tensor
     indices: Tensor  # (B,) positions in the data set
+    # Tags to train on, [B, N] each: token ids, <PAD> where the tagger's are to be taken.
+    words: Tensor
+    probabilities: Tensor
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on a device, but for the indices."""
-        images = self.images.to(device, non_blocking=True)
-        return self._replace(images=images, captions=self.captions.to(device, non_blocking=True))
+        moved = [tensor.to(device, non_blocking=True) for tensor in self]
+        return Batch(*moved)._replace(indices=self.indices)
 
 
 class CaptionDataset(Dataset[Item]):
@@ -43,6 +47,7 @@ class CaptionDataset(Dataset[Item]):
     Args:
         augmentation: how pictures vary; None takes them, or their first view, as they are.
         max_tokens: words of a caption that are used.
+        simulator: makes tags, and captions of other things, for some of the pictures.
     """
 
     def __init__(
@@ -54,9 +59,11 @@ class CaptionDataset(Dataset[Item]):
         image_size: int = 224,
         max_tokens: int = 30,
         augmentation: Augmentation | None = None,
+        simulator: Simulator | None = None,
     ) -> None:
         self.examples, self.vocabulary = list(examples), vocabulary
         self.features, self.image_size, self.augmentation = features, image_size, augmentation
+        self.simulator = simulator
         self.tokens = [
             [vocabulary.encode(caption, max_tokens) for caption in example.captions]
             for example in self.examples
@@ -66,7 +73,10 @@ class CaptionDataset(Dataset[Item]):
         return len(self.examples)
 
     def __getitem__(self, index: int) -> Item:
-        return self._picture(index), self.tokens[index], index
+        captions, told = self.tokens[index], None
+        if self.simulator:
+            captions, told = self.simulator.picture(captions)
+        return self._picture(index), captions, index, told
 
     def _picture(self, index: int) -> Tensor:
         example, varied = self.examples[index], self.augmentation
@@ -104,18 +114,24 @@ def drop_known(
 
 def collate(items: Sequence[Item]) -> Batch:
     """Stack pictures; pad captions to ``[B, C, T]``, where C is the most captions of a picture."""
-    images, captions, indices = zip(*items, strict=True)
+    images, captions, indices, told = zip(*items, strict=True)
     most = max(len(rows) for rows in captions)
     longest = max(len(row) for rows in captions for row in rows)
     padded = torch.full((len(items), most, longest), PAD, dtype=torch.long)
     for b, rows in enumerate(captions):
         for c, row in enumerate(rows):
             padded[b, c, : len(row)] = torch.tensor(row)
-    return Batch(torch.stack(images), padded, torch.tensor(indices))
+    count = max(len(tags.words) if tags else 0 for tags in told)
+    words = torch.full((len(items), count), PAD)
+    probabilities = torch.zeros(len(items), count)
+    for b, tags in enumerate(told):
+        if tags:
+            words[b], probabilities[b] = torch.tensor(tags.words), torch.tensor(tags.probabilities)
+    return Batch(torch.stack(images), padded, torch.tensor(indices), words, probabilities)
 
 
 def get_loader(
-    dataset: CaptionDataset, *, batch_size: int = 64, shuffle: bool = False, workers: int = 0
+    dataset: Dataset[Item], *, batch_size: int = 64, shuffle: bool = False, workers: int = 0
 ) -> DataLoader[Any]:
     """A loader of ``Batch``es over ``dataset``.
 

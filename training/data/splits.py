@@ -6,7 +6,7 @@ import csv
 import hashlib
 import json
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -64,7 +64,7 @@ def read_splits(
     """Read a data set and divide it into ``train``, ``dev`` and ``test``.
 
     ``data`` is one of
-      - a folder in Kaggle's Flickr8k layout: ``captions.txt`` and ``Images/``;
+      - a folder in Kaggle's Flickr8k layout: ``captions.txt`` (or ``.csv``) and ``Images/``;
       - a CSV file with the columns ``image`` and ``caption``, a row a caption;
       - a JSON Lines file of ``{"image": ..., "caption": ...}`` (or ``"captions": [...]``).
     Picture names are relative to ``images``, or else to the file's own folder.
@@ -76,6 +76,35 @@ def read_splits(
     Raises:
         DataError: nothing usable is there, or, under ``strict``, anything is wrong.
     """
+    examples, folder = _read_examples(data, images, strict)
+    lists = _read_lists(folder)
+    if lists:
+        return {s: [e for e in examples if e.name in lists.get(s, ())] for s in SPLITS}
+    divided: dict[Split, list[Example]] = {split: [] for split in SPLITS}
+    for example in examples:
+        divided[hash_split(example.name)].append(example)
+    return divided
+
+
+def read_more(
+    data: Path, splits: Mapping[Split, Sequence[Example]], *, strict: bool = False
+) -> list[Example]:
+    """The pictures of another data set that may be trained on beside ``splits``.
+
+    That is, all but those that ``splits`` keeps for dev or test, or its own list files do.
+
+    Raises:
+        DataError: as ``read_splits``.
+    """
+    examples, folder = _read_examples(data, None, strict)
+    lists = _read_lists(folder)
+    names = {*lists.get("dev", ()), *lists.get("test", ())}
+    files = {example.path.resolve() for s in ("dev", "test") for example in splits[s]}
+    return [e for e in examples if e.name not in names and e.path.resolve() not in files]
+
+
+def _read_examples(data: Path, images: Path | None, strict: bool) -> tuple[list[Example], Path]:
+    """All captioned pictures of a data set, and the folder of its captions."""
     problems = Problems(strict)
     captions_file, folder = _locate(data, images)
     grouped: dict[str, list[str]] = {}
@@ -96,7 +125,13 @@ def read_splits(
             f"No captioned picture was found: {captions_file.name} names {len(grouped)} "
             "picture(s), none of which is in the folder of pictures. Name it with --images."
         )
-    return _divide(examples, captions_file.parent)
+    return examples, captions_file.parent
+
+
+def read_all(data: Path, *, images: Path | None = None, strict: bool = False) -> list[Example]:
+    """All captioned pictures of a data set, of whatever split; see ``read_splits``."""
+    splits = read_splits(data, images=images, strict=strict)
+    return [example for split in SPLITS for example in splits[split]]
 
 
 def clean_caption(caption: str) -> str:
@@ -110,13 +145,13 @@ def clean_caption(caption: str) -> str:
 
 def _locate(data: Path, images: Path | None) -> tuple[Path, Path]:
     if data.is_dir():
-        captions = data / "captions.txt"
-        if not captions.is_file():
+        found = [path for path in (data / "captions.txt", data / "captions.csv") if path.is_file()]
+        if not found:
             raise DataError(
                 f"Expected captions.txt in the folder {data}, but it is not there. Give a folder "
                 "in Kaggle's Flickr8k layout, or a .csv or .jsonl file of (image, caption)."
             )
-        return captions, images or data / "Images"
+        return found[0], images or data / "Images"
     if data.is_file():
         return data, images or data.parent
     raise DataError(f"There is no file or folder {data}.")
@@ -169,18 +204,13 @@ def _read_json_lines(path: Path, lines: Iterable[str]) -> Iterator[tuple[str, st
             yield image, caption
 
 
-def _divide(examples: list[Example], folder: Path) -> dict[Split, list[Example]]:
-    lists = {
+def _read_lists(folder: Path) -> dict[Split, set[str]]:
+    """The names in the official list files that are there."""
+    return {
         split: set((folder / name).read_text(encoding="utf-8").split())
         for split, name in SPLIT_FILES.items()
         if (folder / name).is_file()
     }
-    if lists:
-        return {s: [e for e in examples if e.name in lists.get(s, ())] for s in SPLITS}
-    divided: dict[Split, list[Example]] = {split: [] for split in SPLITS}
-    for example in examples:
-        divided[hash_split(example.name)].append(example)
-    return divided
 
 
 def hash_split(name: str) -> Split:

@@ -25,7 +25,8 @@ class Vocabulary:
     """Token ids of the words that occur at least ``freq_threshold`` times.
 
     Ids 0..3 are ``<PAD> <SOS> <EOS> <UNK>``; the words follow, the most frequent first, so that
-    the same captions give the same ids in whatever order they are counted.
+    the same captions give the same ids in whatever order they are counted. A phrase of two words
+    that is known ("fire truck", as ``extend`` was given it) is one token.
     """
 
     def __init__(self, freq_threshold: int = 5) -> None:
@@ -38,10 +39,15 @@ class Vocabulary:
     def __len__(self) -> int:
         return len(self.itos)
 
-    def build(self, captions: Iterable[str]) -> Vocabulary:
-        """Count ``captions`` (of the training split alone) and add their frequent words."""
-        counts = Counter(token for caption in captions for token in tokenise(caption))
-        frequent = [word for word, count in counts.items() if count >= self.freq_threshold]
+    def build(self, captions: Iterable[str], threshold: int | None = None) -> Vocabulary:
+        """Count ``captions`` (of the training split alone) and add their frequent words.
+
+        Args:
+            threshold: occurrences that make a word of these captions frequent, if others do.
+        """
+        counts = Counter(token for caption in captions for token in self._tokenise(caption))
+        enough = threshold or self.freq_threshold
+        frequent = [word for word, count in counts.items() if count >= enough]
         self.extend(sorted(frequent, key=lambda word: (-counts[word], word)))
         return self
 
@@ -58,10 +64,22 @@ class Vocabulary:
         A caption cut at ``max_tokens`` words is left without ``<EOS>``, so that no model learns to
         stop in the middle of a sentence.
         """
-        ids = [self.stoi.get(token, UNK) for token in tokenise(caption)]
+        ids = [self.stoi.get(token, UNK) for token in self._tokenise(caption)]
         if max_tokens is not None and len(ids) > max_tokens:
             return ids[:max_tokens]
         return [*ids, EOS]
+
+    def _tokenise(self, caption: str) -> list[str]:
+        """The tokens of a caption, known phrases joined."""
+        tokens: list[str] = []
+        alone = False  # the last of the tokens, so that the next word may join it
+        for word in tokenise(caption):
+            alone = not (alone and f"{tokens[-1]} {word}" in self.stoi)
+            if alone:
+                tokens.append(word)
+            else:
+                tokens[-1] = f"{tokens[-1]} {word}"
+        return tokens
 
     def decode(self, ids: Sequence[int]) -> str:
         """The sentence of ``ids`` up to ``<EOS>``, special tokens left out except ``<UNK>``."""

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor
 
+from training.data.things import PEOPLE, read_things
 from training.data.vocabulary import tokenise
 from training.metrics.function_words import FUNCTION_WORDS
 
@@ -27,14 +28,36 @@ def content_words(caption: str) -> list[str]:
     ]
 
 
+def confirmed_words(caption: str, references: Iterable[str]) -> list[str]:
+    """Those of a caption's content words that at least one of the references uses too."""
+    used = {word for reference in references for word in content_words(reference)}
+    return [word for word in content_words(caption) if word in used]
+
+
 def confirmed_share(caption: str, references: Iterable[str]) -> float:
     """The share of a caption's content words that at least one of the references uses too.
 
     0 for a caption without any: it says nothing that could be confirmed.
     """
     words = content_words(caption)
-    used = {word for reference in references for word in content_words(reference)}
-    return sum(word in used for word in words) / max(len(words), 1)
+    return len(confirmed_words(caption, references)) / max(len(words), 1)
+
+
+def made_up(caption: str, references: Iterable[str]) -> bool:
+    """Whether a caption names a thing or a person that no reference names, by whatever word.
+
+    A thing is what ``training.data.things`` lists; "kitten" and "cat" are one, and all people are.
+    """
+    named = {thing for reference in references for thing in _named(reference)}
+    return not named.issuperset(_named(caption))
+
+
+def _named(caption: str) -> set[str]:
+    means, words = read_things().means, tokenise(caption)
+    phrases = [" ".join(pair) for pair in zip(words, words[1:], strict=False)]
+    inside = {word for phrase in phrases if phrase in means for word in phrase.split()}
+    things = {means[w] for w in [*phrases, *words] if w in means and w not in inside}
+    return things | ({"person"} if PEOPLE.intersection(words) else set())
 
 
 def calibration_error(confidences: Sequence[float], shares: Sequence[float]) -> float:

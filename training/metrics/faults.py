@@ -10,6 +10,7 @@ from training.metrics.function_words import (
     ARTICLES,
     AUXILIARIES,
     CONJUNCTIONS,
+    FUNCTION_WORDS,
     POSSESSIVES,
     PREPOSITIONS,
     words,
@@ -29,19 +30,23 @@ DANGLING = (
     | CONJUNCTIONS
     | (AUXILIARIES - {"n't", "not"})
 )
+LISTING = words("and or ,")
 
 
 def count_faults(captions: Iterable[str], max_length: int) -> dict[str, int]:
     """How many captions have each fault; one caption may have several.
 
     ``unknown``: it holds ``<UNK>``; ``dangling``: it ends in a word that needs another one after
-    it; ``repeated``: the same word twice in a row, or the same three words twice; ``cut``: it has
-    all of ``max_length`` words, so that it was closed by force.
+    it; ``repeated``: the same word twice in a row, or the same three words twice; ``said_twice``:
+    a content word again as if it were something else ("a brown and brown dog", "a dog with a dog",
+    but not "side by side"); ``cut``: it has all of ``max_length`` words, so that it was closed by
+    force.
     """
     faults: dict[str, Callable[[str, list[str]], bool]] = {
         "unknown": lambda caption, _: SPECIALS[UNK] in caption,
         "dangling": lambda _, tokens: bool(DANGLING.intersection(tokens[-1:])),
         "repeated": lambda _, tokens: _repeats(tokens),
+        "said_twice": lambda _, tokens: _says_twice(tokens),
         "cut": lambda _, tokens: len(tokens) >= max_length,
     }
     split = [(caption, tokenise(caption.replace(SPECIALS[UNK], "unknown"))) for caption in captions]
@@ -52,3 +57,17 @@ def _repeats(tokens: list[str]) -> bool:
     pairs = zip(tokens, tokens[1:], strict=False)
     triples = list(zip(tokens, tokens[1:], tokens[2:], strict=False))
     return any(a == b for a, b in pairs) or len(set(triples)) < len(triples)
+
+
+def _says_twice(tokens: list[str]) -> bool:
+    for place, word in enumerate(tokens):
+        link, second, third, fourth = [*tokens[place + 1 : place + 5], "", "", "", ""][:4]
+        again = link in LISTING and second == word
+        if second in ARTICLES and third == word:
+            # "A train on a train track" is another thing.
+            compound = fourth.isalpha() and fourth not in FUNCTION_WORDS
+            compound = compound and not fourth.endswith("ing")
+            again = link in CONJUNCTIONS or (link in PREPOSITIONS and not compound)
+        if again and word.isalpha() and word not in FUNCTION_WORDS:
+            return True
+    return False

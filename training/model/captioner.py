@@ -12,6 +12,8 @@ from handler.text import EOS, PAD, SOS, UNK
 from training.model.confidence import Calibration
 from training.model.decoders import Decoder
 from training.model.encoders import Encoder
+from training.model.rules import Rules
+from training.model.tagger import Tagger, Tags
 
 
 class Hypotheses(NamedTuple):
@@ -25,6 +27,7 @@ class Hypotheses(NamedTuple):
     finished: Tensor  # [B, K] bool
     last: Tensor  # [B, K] int64, the last word,
     before: Tensor  # and the one before it
+    earned: Tensor  # [B, K] float32, by naming what the picture shows
     state: list[Tensor]  # the decoder's, [B, K, ...] each
 
 
@@ -51,6 +54,7 @@ class Captioner(nn.Module):
         decoder: Decoder,
         *,
         length_penalty: float = 0.0,
+        tags: int = 0,
     ) -> None:
         super().__init__()
         self.encoder = encoder
@@ -60,7 +64,9 @@ class Captioner(nn.Module):
         self.grid_rows = encoder.grid_rows
         self.grid_columns = encoder.grid_columns
         self.vocab_size = decoder.vocab_size
+        self.tagger = Tagger(self.vocab_size, encoder.channels, tags)
         self.calibration = Calibration(self.vocab_size, encoder.channels)
+        self.rules = Rules(self.vocab_size, encoder.channels)
         self.register_buffer("forbidden", _mask(self.vocab_size, [PAD, SOS, UNK]))
         self.register_buffer("forbidden_first", _mask(self.vocab_size, [PAD, SOS, UNK, EOS]))
         everything_but_eos = [i for i in range(self.vocab_size) if i != EOS]
@@ -79,7 +85,7 @@ class Captioner(nn.Module):
         max_length: int,
         with_attention: bool,
         num_captions: int = 0,
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
         """Caption uint8 RGB pictures ``[B, 3, S, S]``.
 
         Args:
@@ -93,18 +99,22 @@ class Captioner(nn.Module):
             tokens ``[B, N, T]`` of the ``N`` sentences wanted with ``T = max_length + 1``, best
             first, closed by ``<EOS>`` and filled with ``<PAD>``; their natural log-probabilities
             ``[B, N, T]``; attention ``[B, N, T, G]``, or ``[B, N, 0, G]`` when it was not asked
-            for; the confidence of each sentence ``[B, N]`` (see ``Calibration``).
+            for; the confidence of each sentence ``[B, N]`` (see ``Calibration``); the pictures'
+            tags, and how probable they are (see ``Tags``).
         """
         features = self.encoder(images)
+        tags = self.tagger(features)
         tokens, log_probs, attention = self.generate(
-            features, beam_size, max_length, with_attention, num_captions
+            features, tags, beam_size, max_length, with_attention, num_captions
         )
-        return tokens, log_probs, attention, self.calibration(features, tokens, log_probs)
+        confidence = self.calibration(features, tags, self.tagger.means, tokens, log_probs)
+        return tokens, log_probs, attention, confidence, tags.words, tags.probabilities
 
     @torch.jit.export
     def generate(
         self,
         features: Tensor,
+        tags: Tags,
         beam_size: int,
         max_length: int,
         with_attention: bool,
@@ -113,9 +123,8 @@ class Captioner(nn.Module):
         """Beam search over encoder features ``[B, G, D]``, without confidence; see ``forward``.
 
         A finished hypothesis keeps its place among the beams while its normalised score is good
-        enough. The last step admits ``<EOS>`` alone, so every sentence is closed at its price. No
-        sentence has a word twice in a row, or the same three words twice (Paulus et al., ICLR
-        2018).
+        enough. The last step admits ``<EOS>`` alone, so every sentence is closed at its price.
+        ``Rules`` says which words may not follow, and what naming a sure tag is worth.
         """
         device = features.device
         # Only the first of the K equal empty sentences may grow at the first step.
@@ -123,7 +132,7 @@ class Captioner(nn.Module):
         scores[0] = 0.0
         steps = torch.arange(max_length + 1, device=device)
         looks = steps if with_attention else steps[:0]
-        memory, beams = self.begin(features, scores, steps, looks)
+        memory, beams = self.begin(features, tags, scores, steps, looks)
         wanted = num_captions if num_captions > 0 else beam_size
         ranks = torch.arange(beam_size, device=device)
         for t in range(max_length + 1):
@@ -131,25 +140,26 @@ class Captioner(nn.Module):
             if bool(settled):
                 break
         return (
-            beams.tokens[:, :wanted],
+            self.rules.agree(beams.tokens[:, :wanted]),
             beams.log_probs[:, :wanted],
             beams.attention[:, :wanted],
         )
 
     @torch.jit.export
     def begin(
-        self, features: Tensor, scores: Tensor, steps: Tensor, looks: Tensor
+        self, features: Tensor, tags: Tags, scores: Tensor, steps: Tensor, looks: Tensor
     ) -> tuple[list[Tensor], Hypotheses]:
         """What stays the same for a picture, and its empty sentences.
 
         Sizes come as tensors of these sizes, so that they can vary in an exported graph too.
 
         Args:
-            features: ``[B, G, D]``; scores: ``[K]``, at the start.
+            features: ``[B, G, D]``; tags: of the same pictures; scores: ``[K]``, at the start.
             steps: ``[T]``; looks: ``[T]`` where attention is wanted, ``[0]`` where it is not.
         """
         B, G, K = features.shape[0], features.shape[1], scores.shape[0]
-        memory, state = self.decoder.start(features, K)
+        memory, state = self.decoder.start(features, tags, K)
+        memory.append(self.rules.wishes(features, tags, self.tagger.means))
         total = scores.unsqueeze(0).expand(B, -1)  # (B, K)
         nothing = torch.zeros_like(total)
         tokens = nothing.long().unsqueeze(-1).expand(-1, -1, steps.shape[0]) + self.pad
@@ -162,6 +172,7 @@ class Captioner(nn.Module):
             finished=nothing > 0,
             last=nothing.long() + self.sos,
             before=nothing.long() + self.sos,
+            earned=nothing,
             state=state,
         )
 
@@ -177,8 +188,11 @@ class Captioner(nn.Module):
         """
         B, K, T = beams.tokens.shape
         finished = beams.finished
-        logits, state, attention = self.decoder.step(beams.last, memory, beams.state)
-        step_probs = self._without_repeats(self.log_probs(logits, t, T), beams)  # (B, K, V)
+        logits, state, attention = self.decoder.step(beams.last, memory[:-1], beams.state)
+        wish, log_probs = memory[-1], self.log_probs(logits, t, T)
+        step_probs = self.rules.keep(
+            log_probs, wish, beams.earned, beams.tokens, beams.before, beams.last, t
+        )  # (B, K, V)
         # A finished sentence continues in one way: with padding, at no cost.
         is_pad = torch.arange(self.vocab_size, device=t.device) == self.pad
         closed = torch.where(is_pad, 0.0, float("-inf"))
@@ -186,6 +200,9 @@ class Captioner(nn.Module):
         length = beams.length + (~finished).to(torch.float32)
         total = beams.total.unsqueeze(-1) + step_probs
         scores = total / length.pow(self.length_penalty).unsqueeze(-1)
+        gains = self.rules.gains(wish, beams.tokens, beams.last)
+        earned = torch.maximum(beams.earned.unsqueeze(-1), gains)
+        scores = scores + earned
         best, choice = scores.view(B, -1).topk(K, dim=1)  # (B, K)
         parent = torch.div(choice, self.vocab_size, rounding_mode="floor")
         last = choice % self.vocab_size
@@ -210,12 +227,15 @@ class Captioner(nn.Module):
             finished=finished,
             last=last,
             before=beams.last.gather(1, parent),
+            earned=earned.view(B, -1).gather(1, choice),
             state=[_reorder(s, rows) for s in state],
         )
-        # An open sentence's total can only fall; the longest sentence divides it by most.
+        # An open sentence's total can only fall; the longest sentence divides it by most. What it
+        # might still earn is not waited for.
         # Its length is a tensor: as a number, an exported graph would keep that of its example.
         longest = torch.ones_like(now, dtype=torch.float32).sum()
         reach = torch.where(finished, float("-inf"), total / longest.pow(self.length_penalty))
+        reach = reach + grown.earned
         worst = torch.where(wanted, best, float("inf")).amin(1)
         settled = (finished | ~wanted).all() & (reach.amax(1) <= worst).all()
         return grown, settled
@@ -226,16 +246,6 @@ class Captioner(nn.Module):
         # The true price of stopping at the last step: normalised over all that could follow.
         may_stay = torch.where(t == T - 1, self.forbidden_last, 0.0).float()
         return (logits.float() + may_follow).log_softmax(-1) + may_stay
-
-    def _without_repeats(self, log_probs: Tensor, beams: Hypotheses) -> Tensor:
-        """``log_probs`` ``[B, K, V]`` without the words that would repeat a word at once, or three
-        words of the sentence."""
-        last = beams.last.unsqueeze(-1)  # (B, K, 1)
-        log_probs = log_probs.scatter(2, last, float("-inf"))
-        tokens = beams.tokens
-        again = (tokens[:, :, :-2] == beams.before.unsqueeze(-1)) & (tokens[:, :, 1:-1] == last)
-        banned = torch.where(again, float("-inf"), 0.0)  # (B, K, T - 2)
-        return log_probs.scatter_add(2, tokens[:, :, 2:], banned)
 
 
 def _reorder(x: Tensor, rows: Tensor) -> Tensor:

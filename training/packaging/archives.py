@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import os
@@ -9,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -118,15 +120,16 @@ def package_run(
     """
     calibrate_checkpoint(run / BEST, splits, device=device, strict=strict)
     export_checkpoint(run / BEST, run / MODULE)
-    report, _ = evaluate(load_model(run / MODULE, device), splits, strict=strict)
-    write_json(report, run / SCORES)
+    report, _ = evaluate(load_model(run / MODULE, device), splits["dev"], strict=strict)
+    write_json({"split": "dev", **report}, run / SCORES)
     archive_run(run, output, label)
 
 
 def repack(packed: Path, output: Path) -> None:
     """Export the model of an archive again, and pack it with the handler as it is now.
 
-    Its card stays, and with it the name and the version of the model.
+    Its card and its weights stay, and with the card the name and the version of the model. What
+    ``output`` held before is kept beside it as ``.mar.old``, which nothing serves.
 
     Raises:
         ModelError: the file is not an archive of this project.
@@ -135,7 +138,54 @@ def repack(packed: Path, output: Path) -> None:
     with open_model(packed) as files, tempfile.TemporaryDirectory() as name:
         content, module = files.content(), Path(name, MODULE)
         export(checkpoint.rebuild(content).captioner, module)
+        if output.exists():
+            old = _free(output.with_name(f"{output.name}.old"))
+            shutil.copy2(output, old)
+            logger.info("Kept the file of before as %s.", old)
         archive(module, files.vocabulary, files.card or {}, output)
+    logger.info("What runs goes on with the old code until Captionize is started again.")
+
+
+def renew_folder(folder: Path) -> None:
+    """Pack every archive of this project in a folder again whose handler is not that of now.
+
+    Raises:
+        ArchiveError: some could not be packed again; the others have been.
+    """
+    failed = []
+    for path in sorted(folder.glob("*.mar")):
+        if (handler := _handler_in(path)) is None:
+            logger.info("%s is left as it is: it has no handler of Captionize.", path.name)
+        elif handler == _handler_now():
+            logger.info("%s is up to date.", path.name)
+        else:
+            try:
+                repack(path, path)
+            except UserError as error:
+                failed.append(f"{path.name}: {error}")
+    if failed:
+        raise ArchiveError("Not packed again. " + " ".join(failed))
+
+
+def _handler_in(packed: Path) -> dict[str, bytes] | None:
+    """The files of the handler in an archive; None where it has none of this project's."""
+    try:
+        with zipfile.ZipFile(packed) as file:
+            names = [name for name in file.namelist() if name.startswith("handler/")]
+            found = {name.removeprefix("handler/"): file.read(name) for name in names}
+    except (zipfile.BadZipFile, OSError):
+        return None
+    return found if "caption_handler.py" in found else None
+
+
+def _handler_now() -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in HANDLER.iterdir() if path.is_file()}
+
+
+def _free(path: Path) -> Path:
+    """This path, or the first free one with a number after it."""
+    numbered = (path.with_name(f"{path.name}{number}") for number in itertools.count(2))
+    return next(one for one in itertools.chain([path], numbered) if not one.exists())
 
 
 def _read_scores(path: Path) -> dict[str, Any] | None:

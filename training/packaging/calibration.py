@@ -1,4 +1,4 @@
-"""Fitting a captioner's confidence.
+"""Fitting a captioner's confidence, and how far it insists on tags.
 
 A sample of the training pictures, beside drawn ones, teaches what a photo is; the captions of the
 dev pictures, beside what people wrote, teach how much of a caption is confirmed. The result is
@@ -11,7 +11,7 @@ import logging
 import math
 import random
 import statistics
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,9 @@ from training.data.splits import DataError, Example, Split
 from training.data.store import read_picture
 from training.metrics.agreement import calibration_error, confirmed_share, content_words
 from training.model.captioner import Captioner
+from training.model.confidence import SIGNS
 from training.packaging.drawings import outliers
+from training.packaging.insistence import fit_worth
 from training.trainer import checkpoint
 from training.trainer.checkpoint import Checkpoint
 
@@ -39,6 +41,13 @@ BATCH_SIZE = 32
 DECAY = 1e-3  # of the squared weights that separate photos from drawings
 # Where they are separated: one in a hundred dev pictures may seem less of a photo than SURE.
 DOUBTED, SURE = 0.01, 0.9
+# Of what tells pictures unlike the captioned ones: both kinds are photos, so that it is learnt with
+# care, and then sharpened; rather too many count as unlike than too few.
+DECAY_ELSEWHERE, SHARPNESS, SHIFT = 0.1, 4.0, 3.0
+GOOD = 0.5  # share of a caption's content words that are confirmed, if it is to be called right
+UNKNOWN = 0.05  # confidence below which a picture is not like those that the model knows
+# Of ``Calibration.signs``: what speaks for a caption, and what against it.
+FOR_OR_AGAINST = torch.tensor([1.0, 1.0, 1.0, -1.0]).double()
 MEANING = (
     "the expected share of a caption's content words (all but articles, prepositions, "
     "conjunctions, auxiliaries and pronouns) that at least one of {people} people who describe the "
@@ -47,13 +56,19 @@ MEANING = (
 
 
 def calibrate(
-    trained: Checkpoint, splits: dict[Split, list[Example]], *, strict: bool = False
+    trained: Checkpoint,
+    splits: Mapping[Split, Sequence[Example]],
+    others: Sequence[Example] = (),
+    *,
+    unlabelled: Sequence[Path] = (),
+    strict: bool = False,
 ) -> dict[str, Any]:
     """Fit the calibration of ``trained.captioner``; returns what the model card says about it.
 
-    ``error_cross_fitted`` is the expected calibration error on the dev split when each half of it
-    is judged by a fit on the other half. Equal arguments give an equal result, rounded to half
-    precision, in which it is stored.
+    ``error_cross_fitted`` is the expected calibration error on the dev split (and the ``others``)
+    when each half of it is judged by a fit on the other half; ``trust`` says from which confidence
+    on a caption is taken for right, and from which one for worth a look. Equal arguments give an
+    equal result, rounded to half precision, in which it is stored.
 
     Raises:
         DataError: the train or the dev split has no picture that can be read.
@@ -62,34 +77,53 @@ def calibrate(
     size = captioner.image_size
     train = random.Random(0).sample(splits["train"], min(PHOTOS, len(splits["train"])))
     train = drop_unreadable(train, size, strict=strict)
-    dev = drop_unreadable(splits["dev"], size, strict=strict)
+    dev = drop_unreadable([*splits["dev"], *others], size, strict=strict)
     if not train or not dev:
         raise DataError("Calibration needs readable pictures in the train and the dev split.")
 
     photos = _mean_features(captioner, _pictures(train, size), len(train), "photos")
     drawn = _mean_features(captioner, outliers(DRAWINGS, size), DRAWINGS, "drawings")
+    worth = fit_worth(captioner, trained.vocabulary, train, photos, trained.config.insistence)
+    captioner.rules.worth.copy_(_rounded(worth))
+    if unlabelled:
+        chosen = random.Random(0).sample(list(unlabelled), min(PHOTOS, len(unlabelled)))
+        pictures = (read_picture(path, size) for path in chosen)
+        _fit_elsewhere(
+            captioner, photos, _mean_features(captioner, pictures, len(chosen), "unlabelled")
+        )
     calibration.photo.copy_(_rounded(fit_photo(photos, drawn)))
     calibration.content.copy_(_content(trained.vocabulary.itos))
     calibration.photo_bias.zero_()
-    scores, certainty, captions = _caption(trained, dev)
+    scores, signs, captions = _caption(trained, dev)
     bias = _rounded(math.log(SURE / (1 - SURE)) - scores.quantile(DOUBTED))
     calibration.photo_bias.copy_(bias)
 
     photo = (scores + bias).sigmoid()
     references = [example.captions for example in dev]
     shares = torch.tensor(list(map(confirmed_share, captions, references)))
-    judged = _cross_fit(certainty, photo, shares)
-    calibration.words.copy_(_rounded(fit_words(certainty, photo, shares)))
+    judged = _cross_fit(signs, photo, shares)
+    right = max(best_threshold(judged, shares >= GOOD), UNKNOWN)
+    calibration.words.copy_(_rounded(fit_words(signs, photo, shares)))
     calibration.fitted.fill_(1)
     return {
         "meaning": MEANING.format(people=statistics.mode(map(len, references))),
         "error_cross_fitted": round(calibration_error(judged.tolist(), shares.tolist()), 4),
         "words_confirmed": round(float(shares.mean()), 4),
+        "trust": {"right": round(right, 4), "check": UNKNOWN},
         "pictures": len(dev),
     }
 
 
-def fit_photo(photos: Tensor, drawn: Tensor) -> Tensor:
+def _fit_elsewhere(captioner: Captioner, captioned: Tensor, unlabelled: Tensor) -> None:
+    """Learn to tell pictures unlike those with captions, ``[N, D]`` each: see ``Rules``."""
+    rules = captioner.rules
+    weights = SHARPNESS * fit_photo(unlabelled, captioned, decay=DECAY_ELSEWHERE)
+    middle = ((captioned @ weights).median() + (unlabelled @ weights).median()) / 2
+    rules.elsewhere.copy_(_rounded(weights))
+    rules.elsewhere_bias.copy_(_rounded(SHIFT - middle))
+
+
+def fit_photo(photos: Tensor, drawn: Tensor, decay: float = DECAY) -> Tensor:
     """The weights ``[D]`` of features that separate photos ``[N, D]`` from drawings ``[M, D]``.
 
     Logistic regression in which either side has half of the weight.
@@ -103,45 +137,63 @@ def fit_photo(photos: Tensor, drawn: Tensor) -> Tensor:
     def loss() -> Tensor:
         missed = F.softplus(-(ours @ weights + bias)).mean()
         taken = F.softplus(others @ weights + bias).mean()
-        return (missed + taken) / 2 + DECAY * weights.square().sum()
+        return (missed + taken) / 2 + decay * weights.square().sum()
 
     _minimise(loss, weights, bias)
     return weights.detach() / scale
 
 
-def fit_words(certainty: Tensor, photo: Tensor, shares: Tensor) -> Tensor:
-    """Intercept and slope, ``[2]``, of the share of words that is confirmed; the slope is above 0.
+def fit_words(signs: Tensor, photo: Tensor, shares: Tensor) -> Tensor:
+    """Intercept and slopes, ``[1 + SIGNS]``, of the share of words that is confirmed.
 
     By cross-entropy, with the shares ``[N]`` as probabilities. As Platt (1999) advises, they are
-    drawn together a little, by half a caption on either side: a few pictures prove nothing.
+    drawn together a little, by half a caption on either side: a few pictures prove nothing. What
+    speaks for a caption has a slope above 0, what speaks against it one below.
 
     Args:
-        certainty: ``Calibration.certainty`` of a caption of each picture, ``[N]``.
+        signs: ``Calibration.signs`` of a caption of each picture, ``[N, SIGNS]``.
         photo: the probability of each picture's being a photo, ``[N]``, which is multiplied in.
     """
-    certainty, photo = certainty.double(), photo.double()
+    signs, photo = signs.double(), photo.double()
     targets = (shares.double() * len(shares) + 0.5) / (len(shares) + 1)
     intercept = torch.zeros((), dtype=torch.double, requires_grad=True)
-    log_slope = torch.zeros((), dtype=torch.double, requires_grad=True)
+    log_slopes = torch.zeros(SIGNS, dtype=torch.double, requires_grad=True)
 
     def loss() -> Tensor:
-        confidence = (intercept + log_slope.exp() * certainty).sigmoid() * photo
-        # The second term decides where all certainties are alike.
-        return F.binary_cross_entropy(confidence, targets) + 1e-4 * log_slope.square()
+        confidence = _confirmed(signs, intercept, log_slopes) * photo
+        # The second term decides where all captions are alike in a sign.
+        return F.binary_cross_entropy(confidence, targets) + 1e-4 * log_slopes.square().sum()
 
-    _minimise(loss, intercept, log_slope)
-    return torch.stack([intercept.detach(), log_slope.detach().exp()])
+    _minimise(loss, intercept, log_slopes)
+    return torch.cat([intercept.detach().view(1), log_slopes.detach().exp() * FOR_OR_AGAINST])
 
 
-def _cross_fit(certainty: Tensor, photo: Tensor, shares: Tensor) -> Tensor:
+def _confirmed(signs: Tensor, intercept: Tensor, log_slopes: Tensor) -> Tensor:
+    return (intercept + (signs * FOR_OR_AGAINST * log_slopes.exp()).sum(-1)).sigmoid()
+
+
+def _cross_fit(signs: Tensor, photo: Tensor, shares: Tensor) -> Tensor:
     """Confidences ``[N]`` of each half of the pictures by a fit on the other half."""
-    confidence = torch.zeros_like(certainty)
+    confidence = torch.zeros_like(photo)
     for start in (0, 1):
         mine, other = slice(start, None, 2), slice(1 - start, None, 2)
-        if len(certainty[other]):
-            words = fit_words(certainty[other], photo[other], shares[other])
-            confidence[mine] = (words[0] + words[1] * certainty[mine]).sigmoid() * photo[mine]
+        if len(signs[other]):
+            words = fit_words(signs[other], photo[other], shares[other])
+            score = words[0] + (signs[mine].double() * words[1:]).sum(-1)
+            confidence[mine] = (score.sigmoid() * photo[mine]).float()
     return confidence
+
+
+def best_threshold(confidence: Tensor, good: Tensor) -> float:
+    """The confidence that best parts ``good`` captions (bool ``[N]``) from others, by the share of
+    the others below it less that of the good ones (Youden, 1950); 0 or 1 where all or none are."""
+    if good.all() or not good.any():
+        return float(not good.any())
+    ranked, order = confidence.sort()
+    of_good = good[order].double().cumsum(0) / good.sum()
+    of_others = (~good[order]).double().cumsum(0) / (~good).sum()
+    last = int((of_others - of_good).argmax())
+    return float(ranked[last : last + 2].mean())
 
 
 def _minimise(loss: Callable[[], Tensor], *parameters: Tensor) -> None:
@@ -187,25 +239,30 @@ def _mean_features(
 
 @torch.no_grad()
 def _caption(trained: Checkpoint, examples: Sequence[Example]) -> tuple[Tensor, Tensor, list[str]]:
-    """Caption pictures: their photo scores ``[N]``, the certainties ``[N]`` and the captions."""
+    """Caption pictures: their photo scores ``[N]``, the signs of their first captions' truth
+    ``[N, SIGNS]``, and these captions."""
     captioner, config = trained.captioner, trained.config
     calibration = captioner.calibration
-    scores, certainties, captions = [], [], []
+    scores, signs, captions = [], [], []
     batches = _batches(captioner, _pictures(examples, captioner.image_size))
     for features in progress(batches, "caption", -(-len(examples) // BATCH_SIZE)):
+        tags = captioner.tagger(features)
         tokens, log_probs, _ = captioner.generate(
-            features, config.beam_size, config.max_length, False
+            features, tags, config.beam_size, config.max_length, False, 1
         )
         scores.append(calibration.photo_score(features).cpu())
-        certainties.append(calibration.certainty(tokens, log_probs)[:, 0].cpu())
+        found = calibration.signs(tags, captioner.tagger.means, tokens, log_probs)
+        signs.append(found[:, 0].cpu())
         captions += [trained.vocabulary.decode(words) for words in tokens[:, 0].tolist()]
-    return torch.cat(scores), torch.cat(certainties), captions
+    return torch.cat(scores), torch.cat(signs), captions
 
 
 def calibrate_checkpoint(
     path: Path,
-    splits: dict[Split, list[Example]],
+    splits: Mapping[Split, Sequence[Example]],
+    others: Sequence[Example] = (),
     *,
+    unlabelled: Sequence[Path] = (),
     device: torch.device,
     strict: bool = False,
 ) -> dict[str, Any]:
@@ -217,9 +274,11 @@ def calibrate_checkpoint(
     content = checkpoint.read(path)
     trained = checkpoint.rebuild(content)
     trained.captioner.to(device)
-    report = calibrate(trained, splits, strict=strict)
-    for name, value in trained.captioner.calibration.state_dict().items():
-        content["model"][f"calibration.{name}"] = value.cpu()
+    report = calibrate(trained, splits, others, unlabelled=unlabelled, strict=strict)
+    fitted = ("calibration.", "rules.")
+    for name, value in trained.captioner.state_dict().items():
+        if name.startswith(fitted):
+            content["model"][name] = value.cpu()
     content["training"] = {**trained.training, "calibration": report}
     checkpoint.save_atomically(content, path)
     logger.info(

@@ -17,6 +17,10 @@ LIMITS = [
     "It repeats the habits and biases of the people who wrote its training captions, for instance "
     "in guessing gender or age. Have a person check what matters.",
 ]
+TAGS = (
+    "The things that the encoder's ImageNet classifier sees, by plain words: of its thousand "
+    "classes alone, without people, and as parts of 1 (two things in a picture share it)."
+)
 UNCALIBRATED = "the geometric mean of the probabilities of a caption's words and of its end"
 
 
@@ -29,6 +33,7 @@ def build_card(trained: Checkpoint, label: Label, scores: dict[str, Any] | None)
     config = trained.config
     captioner = trained.captioner
     position = trained.training["position"]
+    confidence = trained.training.get("calibration", {"meaning": UNCALIBRATED})
     return {
         "name": label.name,
         "version": label.version,
@@ -46,7 +51,9 @@ def build_card(trained: Checkpoint, label: Label, scores: dict[str, Any] | None)
         "training_seconds": round(position["seconds"]),
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "scores": scores,
-        "confidence": trained.training.get("calibration", {"meaning": UNCALIBRATED}),
+        "confidence": confidence,
+        **({"trust": confidence["trust"]} if "trust" in confidence else {}),
+        **({"tags": TAGS} if captioner.tagger.count else {}),
         "limits": LIMITS,
         "licence": "Apache-2.0; the training pictures and captions are not included",
         "configuration": dataclasses.asdict(config),

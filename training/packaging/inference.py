@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from handler import captioner as served
+from handler.answer import name_tags
+from handler.captioner import Trust
 from handler.decode import decode
 from handler.engines import Beams, Search
 from handler.errors import PictureError
@@ -30,6 +32,7 @@ class Caption:
     text: str
     log_probability: float  # natural logarithm, of the whole sentence with its <EOS>
     confidence: float  # 0 to 1: see training.model.confidence
+    trust: str | None = None  # how far it can be trusted, where the model card says so
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,7 @@ class Result:
     path: Path
     captions: list[Caption]
     error: str | None = None
+    tags: list[dict[str, Any]] = field(default_factory=list)  # as the handler answers them
 
 
 class Model(Protocol):
@@ -46,6 +50,7 @@ class Model(Protocol):
 
     image_size: int  # pixels
     vocabulary: list[str]  # words by id
+    trust: Trust | None  # from which confidences on a caption is trusted
 
     def __call__(self, images: Tensor, search: Search) -> Beams:
         """Caption pictures, ``[B, 3, S, S]`` uint8 RGB on the CPU."""
@@ -59,6 +64,7 @@ class Trained:
         self._device = device
         self.image_size = trained.captioner.image_size
         self.vocabulary = trained.vocabulary.itos
+        self.trust = Trust.of(trained.training.get("calibration", {}))
 
     @torch.inference_mode()
     def __call__(self, images: Tensor, search: Search) -> Beams:
@@ -66,7 +72,7 @@ class Trained:
         found = self._module(
             images.to(self._device), beam_size, max_length, with_attention, num_captions
         )
-        return Beams(*(tensor.cpu() for tensor in found))
+        return Beams.of([tensor.cpu() for tensor in found])
 
 
 def load_model(path: Path, device: torch.device | None = None) -> Model:
@@ -82,9 +88,19 @@ def load_model(path: Path, device: torch.device | None = None) -> Model:
         return Trained(checkpoint.load(path), device)
     with open_model(path) as files:
         try:
-            return served.Captioner(files.module, files.vocabulary, device)
+            return served.Captioner(files.module, files.vocabulary, device, card=files.card)
         except ValueError as error:
             raise ModelError(f"{path.name}: {error}.") from error
+
+
+def trust_of(path: Path) -> float | None:
+    """The confidence from which on a model's captions are taken for right; None: it says none."""
+    if is_checkpoint(path):
+        card: dict[str, Any] = checkpoint.read(path).get("training", {}).get("calibration", {})
+    else:
+        with open_model(path) as files:
+            card = files.card or {}
+    return card.get("trust", {}).get("right")
 
 
 def caption_pictures(paths: Sequence[Path], model: Model, search: Search) -> Iterator[Result]:
@@ -93,10 +109,11 @@ def caption_pictures(paths: Sequence[Path], model: Model, search: Search) -> Ite
         chunk = paths[start : start + BATCH_SIZE]
         decoded = [_read(path, model.image_size) for path in chunk]
         readable = [pixels for pixels in decoded if isinstance(pixels, Tensor)]
-        captions = iter(_caption(model, torch.stack(readable), search) if readable else ())
+        found = iter(_caption(model, torch.stack(readable), search) if readable else ())
         for path, pixels in zip(chunk, decoded, strict=True):
             if isinstance(pixels, Tensor):
-                yield Result(path, next(captions))
+                captions, tags = next(found)
+                yield Result(path, captions, tags=tags)
             else:
                 yield Result(path, [], pixels)
 
@@ -111,20 +128,22 @@ def _read(path: Path, image_size: int) -> Tensor | str:
         return f"The file cannot be read ({error.strerror})."
 
 
-def _caption(model: Model, images: Tensor, search: Search) -> list[list[Caption]]:
+def _caption(
+    model: Model, images: Tensor, search: Search
+) -> Iterator[tuple[list[Caption], list[dict[str, Any]]]]:
+    """The captions and the tags of each picture."""
     beams = model(images, search)
     totals = beams.log_probs.sum(-1)  # (B, N)
-    return [
-        [
+    found = (beams.tokens, totals, beams.confidence, beams.tags, beams.tag_probabilities)
+    for *sentences, tags, probabilities in zip(*(x.tolist() for x in found), strict=True):
+        captions = [
             Caption(
                 detokenise([model.vocabulary[i] for i in row if i not in (PAD, EOS)]),
                 total,
                 confidence,
+                model.trust.level(confidence) if model.trust else None,
             )
-            for row, total, confidence in zip(*rows, strict=True)
+            for row, total, confidence in zip(*sentences, strict=True)
             if total > -math.inf  # a captioner of few words may have fewer sentences than beams
         ]
-        for rows in zip(
-            beams.tokens.tolist(), totals.tolist(), beams.confidence.tolist(), strict=True
-        )
-    ]
+        yield captions, name_tags(tags, probabilities, model.vocabulary)

@@ -28,6 +28,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from training.model.captioner import Captioner, Hypotheses
+from training.model.tagger import Tags
 
 logging.getLogger("onnxscript").setLevel(logging.WARNING)
 logging.getLogger("onnx_ir").setLevel(logging.WARNING)
@@ -48,10 +49,11 @@ class _Part(nn.Module):
 class _Begin(_Part):
     def forward(
         self, images: Tensor, scores: Tensor, steps: Tensor, looks: Tensor
-    ) -> tuple[Tensor, list[Tensor], Hypotheses]:
+    ) -> tuple[Tensor, Tags, list[Tensor], Hypotheses]:
         features = self.captioner.encoder(images)
-        memory, beams = self.captioner.begin(features, scores, steps, looks)
-        return features, memory, beams
+        tags = self.captioner.tagger(features)
+        memory, beams = self.captioner.begin(features, tags, scores, steps, looks)
+        return features, tags, memory, beams
 
 
 class _Advance(_Part):
@@ -63,8 +65,11 @@ class _Advance(_Part):
 
 
 class _Finish(_Part):
-    def forward(self, features: Tensor, tokens: Tensor, log_probs: Tensor) -> Tensor:
-        return self.captioner.calibration(features, tokens, log_probs)
+    def forward(
+        self, features: Tensor, tags: Tags, tokens: Tensor, log_probs: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        tokens, means = self.captioner.rules.agree(tokens), self.captioner.tagger.means
+        return tokens, self.captioner.calibration(features, tags, means, tokens, log_probs)
 
 
 @dataclass(frozen=True)
@@ -84,13 +89,15 @@ def build_graph(captioner: Captioner) -> Graph:
     scores, steps, looks = torch.zeros(3), torch.arange(6), torch.arange(4)
     wanted = torch.ones(3, dtype=torch.bool)
     begin = _Begin(captioner)
-    features, memory, beams = _apart(begin(images, scores, steps, looks))
+    features, tags, memory, beams = _apart(begin(images, scores, steps, looks))
     # With each argument, the number of its leading dimensions that vary.
     first = _export(begin, [(images, 1), (scores, 1), (steps, 1), (looks, 1)])
     step = _export(
         _Advance(captioner), [(torch.tensor(1), 0), (beams, 3), (memory, 1), (wanted, 1)]
     )
-    last = _export(_Finish(captioner), [(features, 1), (beams.tokens, 3), (beams.log_probs, 3)])
+    last = _export(
+        _Finish(captioner), [(features, 1), (tags, 1), (beams.tokens, 3), (beams.log_probs, 3)]
+    )
     return _compose(first, step, last, memories=len(memory))
 
 
@@ -189,12 +196,12 @@ class _Placed:
 def _compose(first: ModelProto, step: ModelProto, last: ModelProto, memories: int) -> Graph:
     """Join the parts: ``first``, a loop of ``step`` over the hypotheses, ``last``."""
     begin = _Placed("begin", first, ["images", "scores", "steps", "looks"])
-    features, memory = begin.outputs[0], begin.outputs[1 : 1 + memories]
-    start = begin.outputs[1 + memories :]
+    (features, *tags), rest = begin.outputs[:3], begin.outputs[3:]
+    memory, start = rest[:memories], rest[memories:]
     carried = [f"carried/{i}" for i in range(len(start))]
     found = [f"found/{i}" for i in range(len(start))]  # tokens, log_probs, attention, ...
     body = _Placed("step", step, ["t", *carried, *memory, "wanted"])
-    finish = _Placed("finish", last, [features, *found[:2]])
+    finish = _Placed("finish", last, [features, *tags, *found[:2]])
     going, *grown = body.returned
     loop = helper.make_graph(
         body.nodes,
@@ -215,8 +222,10 @@ def _compose(first: ModelProto, step: ModelProto, last: ModelProto, memories: in
         nodes,
         "captioner",
         [*begin.inputs, _like(body.inputs[-1], "wanted")],
-        [_like(value, name) for value, name in zip(grown[:3], found, strict=False)]
-        + [_like(finish.returned[0], finish.outputs[0])],
+        [_like(finish.returned[0], finish.outputs[0])]
+        + [_like(value, name) for value, name in zip(grown[1:3], found[1:3], strict=True)]
+        + [_like(finish.returned[1], finish.outputs[1])]
+        + [_like(value, name) for value, name in zip(begin.returned[1:3], tags, strict=True)],
         [_absent(name, kind) for name, kind in weights.items()]
         + begin.constants
         + body.constants

@@ -25,20 +25,26 @@ def write_text(results: Iterable[Result], out: TextIO) -> None:
 
 
 def write_csv(results: Iterable[Result], out: TextIO) -> None:
-    """Columns image, caption, rank, log_probability, confidence."""
+    """Columns image, caption, rank, log_probability, confidence, trust, tags."""
     rows = csv.writer(out)
-    rows.writerow(["image", "caption", "rank", "log_probability", "confidence"])
+    rows.writerow(["image", "caption", "rank", "log_probability", "confidence", "trust", "tags"])
     for result in results:
-        for rank, (text, *scores) in enumerate(map(_rounded, result.captions), start=1):
-            rows.writerow([result.path, text, rank, *scores])
+        tags = "; ".join(tag["word"] for tag in result.tags)
+        for rank, caption in enumerate(result.captions, start=1):
+            text, *scores = _rounded(caption)
+            rows.writerow([result.path, text, rank, *scores, caption.trust, tags])
 
 
 def write_json_lines(results: Iterable[Result], out: TextIO) -> None:
-    """An object a picture, with all its captions."""
+    """An object a picture, with all its captions and its tags."""
     names = ("caption", "log_probability", "confidence")
     for result in results:
-        captions = [dict(zip(names, _rounded(c), strict=True)) for c in result.captions]
-        line = {"image": str(result.path), "captions": captions}
+        captions = [
+            dict(zip(names, _rounded(caption), strict=True))
+            | ({"trust": caption.trust} if caption.trust else {})
+            for caption in result.captions
+        ]
+        line = {"image": str(result.path), "captions": captions, "tags": result.tags}
         print(json.dumps(line, ensure_ascii=False), file=out, flush=True)
 
 

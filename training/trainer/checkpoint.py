@@ -41,7 +41,7 @@ def build_captioner(config: TrainConfig, vocab_size: int, *, pretrained: bool = 
     decoder = build_decoder(
         config.decoder, vocab_size, encoder.channels, **config.decoder_options()
     )
-    return Captioner(encoder, decoder, length_penalty=config.length_penalty)
+    return Captioner(encoder, decoder, length_penalty=config.length_penalty, tags=config.tag_count)
 
 
 def save_atomically(content: dict[str, Any], path: Path) -> None:
@@ -80,7 +80,8 @@ def load(path: Path) -> Checkpoint:
 def rebuild(content: Mapping[str, Any]) -> Checkpoint:
     """A captioner in eval mode on the CPU, from the ``config``, ``itos`` and ``model`` of one."""
     known = {item.name for item in dataclasses.fields(TrainConfig)}
-    config = TrainConfig(**{k: value for k, value in content["config"].items() if k in known})
+    saved = {"tags": 0, **content["config"]}  # the first captioners had none
+    config = TrainConfig(**{k: value for k, value in saved.items() if k in known})
     vocabulary = Vocabulary(config.freq_threshold)
     vocabulary.extend(content["itos"])
     captioner = build_captioner(config, len(vocabulary), pretrained=False)

@@ -13,6 +13,7 @@ from typing import Any, get_type_hints
 from handler.options import MAX_BEAM_SIZE, MAX_LENGTH
 from training.common.errors import OptionError
 from training.model.decoders import DECODERS
+from training.model.encoders import ENCODERS, has_classifier
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 SCHEDULES = ("constant", "cosine")
@@ -30,10 +31,16 @@ class TrainConfig:
     # Data
     freq_threshold: int = option(5, "occurrences that a word needs to enter the vocabulary", 1)
     max_tokens: int = option(20, "words of a training caption that are used", 1, MAX_LENGTH)
+    text_threshold: int = option(8, "occurrences in --text that a word needs to enter it", 1)
+    text_batch: int = option(256, "captions of --text beside each batch of pictures", 1)
+    text_weight: float = option(1.0, "weight of their loss beside that of the pictures", 0)
     # Model
     encoder: str = option("efficientnet_lite2", "encoder: a registered or timm model name")
     image_size: int = option(0, "side of the input in pixels; 0: the encoder's default", 0)
     decoder: str = option("attention", f"decoder: {' or '.join(DECODERS)}")
+    insistence: float = option(3.0, "what naming a sure tag adds to a sentence's score", 0)
+    insist_above: float = option(0.27, "how probable a tag must be to be sure", 0, 1)
+    tags: int = option(5, "tags that the decoder reads (decoder attention); 0: none", 0, 20)
     embed_size: int = option(512, "width of a word's embedding", 1)
     hidden_size: int = option(512, "width of the LSTM state", 1)
     num_layers: int = option(1, "layers of the LSTM (decoder lstm)", 1)
@@ -68,6 +75,7 @@ class TrainConfig:
     scst_samples: int = option(5, "sentences drawn for a picture", 2)
     scst_bleu: float = option(1.0, "weight of BLEU-4 (0 to 1) in the reward beside CIDEr-D", 0)
     scst_mix: float = option(0.1, "weight of cross-entropy beside the reward (Wu et al., 2016)", 0)
+    scst_beside: float = option(0.5, "weight of --text and --also beside the reward", 0)
     # Evaluation and bookkeeping
     beam_size: int = option(3, "beam for evaluation", 1, MAX_BEAM_SIZE)
     max_length: int = option(20, "most words of a generated caption", 1, MAX_LENGTH)
@@ -88,6 +96,17 @@ class TrainConfig:
                 f"--hidden-size must be a multiple of --heads, but {self.hidden_size} is not "
                 f"one of {self.heads}."
             )
+        if self.tag_count and not has_classifier(self.encoder):
+            known = ", ".join(filter(has_classifier, ENCODERS))
+            raise OptionError(
+                f"--tags must be 0 with --encoder {self.encoder}, but is {self.tags}: classifiers "
+                f"that tell them are known for {known} alone."
+            )
+
+    @property
+    def tag_count(self) -> int:
+        """Tags of a picture: none for a decoder that reads none."""
+        return self.tags if self.decoder == "attention" else 0
 
     def decoder_options(self) -> dict[str, Any]:
         """The options of ``build_decoder`` that this configuration names."""
@@ -98,7 +117,8 @@ class TrainConfig:
         }
         if self.decoder == "lstm":
             return {**shared, "num_layers": self.num_layers}
-        return {**shared, "heads": self.heads, "embed_dropout": self.embed_dropout}
+        reading = {"heads": self.heads, "embed_dropout": self.embed_dropout}
+        return {**shared, **reading, "tags": self.tags > 0}
 
     def command_line(self) -> str:
         """The command that trains with this configuration, apart from the places of files."""
@@ -130,7 +150,7 @@ class TrainConfig:
 
 # Each row: an option, whether a configuration has it, and the fields that have no effect without.
 NEEDS: tuple[tuple[str, Callable[[TrainConfig], bool], str], ...] = (
-    ("--decoder attention", lambda c: c.decoder == "attention", "heads embed_dropout"),
+    ("--decoder attention", lambda c: c.decoder == "attention", "heads embed_dropout tags"),
     ("--decoder lstm", lambda c: c.decoder == "lstm", "num_layers"),
     ("--epochs", lambda c: c.epochs > 0, "lr train_encoder"),
     ("--flips or a --crop below 1", lambda c: c.flips or c.crop < 1, "views"),
@@ -149,7 +169,7 @@ NEEDS: tuple[tuple[str, Callable[[TrainConfig], bool], str], ...] = (
     (
         "--scst-epochs",
         lambda c: c.scst_epochs > 0,
-        "scst_lr scst_share scst_samples scst_bleu scst_mix",
+        "scst_lr scst_share scst_samples scst_bleu scst_mix scst_beside",
     ),
 )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -10,14 +10,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
-from handler.text import EOS, PAD, SOS
+from handler.text import PAD, SOS
 from training.common import parallel
 from training.common.progress import progress
 from training.data.batches import Batch
 from training.model.captioner import Captioner
 from training.model.decoders import Decoder
+from training.model.tagger import Tags
 from training.trainer.optimisation import Optimisation, check_finite
-from training.trainer.reward import Reward
+
+# For each step, batches that are learnt from by cross-entropy beside its own, and their weights.
+Beside = Iterator[list[tuple[Batch, float]]]
 
 
 class CrossEntropy(nn.Module):
@@ -32,32 +35,26 @@ class CrossEntropy(nn.Module):
         self.captioner = captioner
         self.label_smoothing = label_smoothing
 
-    def forward(self, images: Tensor, captions: Tensor, sampling: float) -> Tensor:
-        """Summed loss of ``captions`` ``[B, C, T]``; ``sampling``: see ``cross_entropy_step``."""
-        features = features_of(self.captioner, images)
-        return cross_entropy(
-            self.captioner.decoder, features, captions, self.label_smoothing, sampling, "sum"
-        )
+    def forward(self, batches: Sequence[tuple[Batch, Tensor]], sampling: float) -> Tensor:
+        """The summed loss of each batch's captions, times the weight beside it.
 
-
-class SelfCritical(nn.Module):
-    """The loss of self-critical training, as a module that can be replicated."""
-
-    def __init__(self, captioner: Captioner) -> None:
-        super().__init__()
-        self.captioner = captioner
-
-    def forward(
-        self, features: Tensor, drawn: Tensor, weights: Tensor, reference: Tensor, mix: Tensor
-    ) -> Tensor:
-        """Minus the log-probabilities of ``drawn`` ``[B, N, T]``, each by its weight ``[B, N]``,
-        and ``mix`` times the summed cross-entropy of ``reference`` ``[B, C, T]``."""
-        loss = -(weights * sentence_log_probs(self.captioner, features, drawn)).sum()
-        if mix > 0:
-            loss = loss + mix * cross_entropy(
-                self.captioner.decoder, features, reference, reduction="sum"
+        ``sampling``: see ``cross_entropy_step``.
+        """
+        total = torch.zeros((), device=self.captioner.encoder.mean.device)
+        for batch, weight in batches:
+            features = features_of(self.captioner, batch.images)
+            tags = tags_of(self.captioner, features, batch)
+            loss = cross_entropy(
+                self.captioner.decoder,
+                features,
+                tags,
+                batch.captions,
+                self.label_smoothing,
+                sampling,
+                "sum",
             )
-        return loss
+            total = total + weight * loss
+        return total
 
 
 def train_one_epoch(
@@ -87,67 +84,34 @@ def cross_entropy_step(
     objective: nn.Module,
     optimisation: Optimisation,
     *,
+    beside: Beside | None = None,
     sampling: float = 0.0,
 ) -> float:
-    """Train on ``objective``, a ``CrossEntropy``; returns the mean loss per word.
+    """Train on ``objective``, a ``CrossEntropy``; returns the mean loss per word, to which those of
+    the batches beside are added, each times its weight.
 
     Args:
+        beside: what else each step learns from.
         sampling: share of input words drawn from the model itself (scheduled sampling, Bengio et
             al., 2015; in two parallel passes as in Duckworth et al., 2019).
     """
     batch = batch.to(optimisation.device)
+    batches = [(batch, share(batch.captions)), *taken(beside, optimisation.device)]
     with optimisation.autocast():
-        loss = objective(batch.images, batch.captions, sampling)
-    return optimisation.step(loss * _share(batch.captions), captioner)
+        loss = objective(batches, sampling)
+    return optimisation.step(loss, captioner)
 
 
-def self_critical_step(
-    batch: Batch,
-    captioner: Captioner,
-    objective: nn.Module,
-    optimisation: Optimisation,
-    *,
-    reward: Reward,
-    samples: int,
-    max_length: int,
-    mix: float = 0.0,
-) -> float:
-    """Train on ``objective``, a ``SelfCritical``; returns the mean reward.
-
-    Source: Rennie et al., CVPR 2017, with the mean of a picture's other samples as the baseline
-    (Luo, arXiv 2003.09971). Sentences are drawn without dropout, then scored in one parallel pass.
-
-    Args:
-        mix: weight of the cross-entropy of one of the picture's captions, drawn at random, beside
-            the reward (Wu et al., arXiv 1609.08144, equation 9).
-    """
-    batch = batch.to(optimisation.device)
-    captioner.eval()
-    with optimisation.autocast():
-        features = features_of(captioner, batch.images)
-        drawn = sample(captioner, features, samples, max_length)  # (B, N, T)
-    rewards = reward(drawn, batch.indices).to(optimisation.device)  # (B, N)
-    others = (rewards.sum(1, keepdim=True) - rewards) / (samples - 1)
-    reference = _one_of(batch.captions)
-    captioner.train()
-    with optimisation.autocast():
-        weights = (rewards - others) * _share(drawn)
-        loss = objective(features, drawn, weights, reference, mix * _share(reference))
-    optimisation.step(loss, captioner)
-    return float(parallel.total(rewards.mean())) / parallel.world_size()
+def taken(beside: Beside | None, device: torch.device) -> list[tuple[Batch, Tensor]]:
+    """The next batches of ``beside``, on the device, each with the factor of its summed loss."""
+    moved = [(batch.to(device), weight) for batch, weight in next(beside)] if beside else []
+    return [(batch, weight * share(batch.captions)) for batch, weight in moved]
 
 
-def _share(words: Tensor) -> Tensor:
+def share(words: Tensor) -> Tensor:
     """What turns sums over this process's ``words`` into the mean over those of all processes,
     once the processes' gradients are averaged."""
     return parallel.world_size() / parallel.total((words != PAD).sum())
-
-
-def _one_of(captions: Tensor) -> Tensor:
-    """A random caption of each picture: ``[B, C, T]`` to ``[B, 1, T]``."""
-    written = (captions != PAD).any(-1).float()  # (B, C): pictures may have fewer than C
-    drawn = torch.multinomial(written, 1)  # (B, 1)
-    return captions.gather(1, drawn.unsqueeze(-1).expand(-1, -1, captions.shape[2]))
 
 
 def features_of(captioner: Captioner, images: Tensor) -> Tensor:
@@ -158,9 +122,23 @@ def features_of(captioner: Captioner, images: Tensor) -> Tensor:
     return features
 
 
+@torch.no_grad()
+def tags_of(captioner: Captioner, features: Tensor, batch: Batch) -> Tags:
+    """The tags that a batch comes with, and the tagger's where it has none."""
+    seen: Tags = captioner.tagger(features)
+    if not batch.words.shape[1]:
+        return seen
+    told = batch.words[:, :1] != PAD  # (B, 1)
+    return Tags(
+        torch.where(told, batch.words, seen.words),
+        torch.where(told, batch.probabilities, seen.probabilities),
+    )
+
+
 def cross_entropy(
     decoder: Decoder,
     features: Tensor,
+    tags: Tags,
     captions: Tensor,
     label_smoothing: float = 0.0,
     sampling: float = 0.0,
@@ -170,8 +148,8 @@ def cross_entropy(
     inputs = shift_right(captions)
     kept = captions != PAD
     if sampling:
-        inputs = _mix_own_words(decoder, features, inputs, sampling)
-    hidden = decoder(features, inputs)[kept]  # (words, E)
+        inputs = _mix_own_words(decoder, features, tags, inputs, sampling)
+    hidden = decoder(features, tags, inputs)[kept]  # (words, E)
     logits = decoder.logits(hidden).float()
     return F.cross_entropy(
         logits, captions[kept], label_smoothing=label_smoothing, reduction=reduction
@@ -183,39 +161,20 @@ def shift_right(captions: Tensor) -> Tensor:
     return F.pad(captions, (1, -1), value=SOS)
 
 
-def _mix_own_words(decoder: Decoder, features: Tensor, inputs: Tensor, share: float) -> Tensor:
+def _mix_own_words(
+    decoder: Decoder, features: Tensor, tags: Tags, inputs: Tensor, share: float
+) -> Tensor:
     """Replace a ``share`` of the input words by words that the decoder draws in their place."""
     with torch.no_grad():
-        logits = decoder.logits(decoder(features, inputs)).float()
-        drawn = _draw(logits.softmax(-1))  # (B, C, T)
+        logits = decoder.logits(decoder(features, tags, inputs)).float()
+        drawn = draw(logits.softmax(-1))  # (B, C, T)
     own = shift_right(drawn)
     replaced = torch.rand(inputs.shape, device=inputs.device) < share
     replaced &= (inputs != PAD) & (inputs != SOS)
     return torch.where(replaced, own, inputs)
 
 
-@torch.no_grad()
-def sample(captioner: Captioner, features: Tensor, samples: int, max_length: int) -> Tensor:
-    """Draw ``samples`` sentences for each picture: ids ``[B, N, max_length + 1]``."""
-    B, T = features.shape[0], max_length + 1
-    memory, state = captioner.decoder.start(features, samples)
-    drawn = torch.full((B, samples, T), PAD, device=features.device)
-    last = torch.full((B, samples), SOS, device=features.device)
-    finished = torch.zeros_like(last, dtype=torch.bool)
-    steps = torch.arange(T, device=features.device)
-    for t in range(T):
-        logits, state, _ = captioner.decoder.step(last, memory, state)
-        probabilities = captioner.log_probs(logits, steps[t], T).exp()
-        # Rows of the last step hold only the price of <EOS>; they need not sum to 1.
-        last = _draw(probabilities).masked_fill(finished, PAD)
-        drawn[:, :, t] = last
-        finished |= last == EOS
-        if bool(finished.all()):
-            break
-    return drawn
-
-
-def _draw(probabilities: Tensor) -> Tensor:
+def draw(probabilities: Tensor) -> Tensor:
     """Draw a word ``[...]`` from each row of ``[..., V]``, whose sum is not 0.
 
     By inverting the distribution function: on a CPU, many times as fast as ``torch.multinomial``.
@@ -227,20 +186,3 @@ def _draw(probabilities: Tensor) -> Tensor:
     words = torch.searchsorted(below, drawn, right=True).squeeze(-1)
     # Where rounding took ``drawn`` up to the sum, the last word that can be drawn at all.
     return words.minimum(torch.searchsorted(below, total).squeeze(-1))
-
-
-def sentence_log_probs(captioner: Captioner, features: Tensor, drawn: Tensor) -> Tensor:
-    """Differentiable log-probabilities ``[B, N]`` of sentences ``[B, N, T]``."""
-    longest = int((drawn != PAD).sum(-1).max())
-    drawn = drawn[:, :, :longest]
-    kept = drawn != PAD
-    hidden = captioner.decoder(features, shift_right(drawn))[kept]
-    # The first word was drawn without <EOS> among the choices: the same price is paid here.
-    first = torch.zeros_like(kept)
-    first[:, :, 0] = True
-    forbidden = torch.where(
-        first[kept].unsqueeze(1), captioner.forbidden_first, captioner.forbidden
-    )
-    logits = captioner.decoder.logits(hidden).float() + forbidden
-    chosen = logits.log_softmax(-1).gather(1, drawn[kept].unsqueeze(1)).squeeze(1)
-    return torch.zeros(drawn.shape, device=drawn.device).masked_scatter(kept, chosen).sum(-1)

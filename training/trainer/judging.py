@@ -45,11 +45,12 @@ class Judge:
         for batch in progress(self._loader, "judge", len(self._loader)):
             batch = batch.to(self._device)
             features = features_of(captioner, batch.images)
-            loss = cross_entropy(captioner.decoder, features, batch.captions, reduction="sum")
+            tags = captioner.tagger(features)
+            loss = cross_entropy(captioner.decoder, features, tags, batch.captions, reduction="sum")
             total += float(loss)
             words += int((batch.captions != PAD).sum())
             check_finite("loss of the dev split", total)
-            tokens, _, _ = captioner.generate(features, *self._search)
+            tokens, _, _ = captioner.generate(features, tags, *self._search)
             for index, ids in zip(batch.indices.tolist(), tokens[:, 0].tolist(), strict=True):
                 caption = self._dataset.vocabulary.decode(ids)
                 captions[self._dataset.examples[index].name] = caption
@@ -62,7 +63,8 @@ class Judge:
         pictures = torch.stack([self._dataset[i][0] for i in range(len(shown))]).to(self._device)
         was_training = captioner.training
         captioner.eval()
-        tokens, _, _ = captioner.generate(features_of(captioner, pictures), 1, 20, False)
+        features = features_of(captioner, pictures)
+        tokens, _, _ = captioner.generate(features, captioner.tagger(features), 1, 20, False)
         captioner.train(was_training)
         return "\n".join(
             f"- {example.name}: **{decode(ids)}** ({example.captions[0]})"

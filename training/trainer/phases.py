@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from torch.utils.data import DataLoader
+from torch.utils.data import ConcatDataset, DataLoader
 
 from training.common import parallel
 from training.data.augment import Augmentation
 from training.data.batches import CaptionDataset, drop_known, drop_unreadable, get_loader
+from training.data.habits import Habits
+from training.data.simulation import Simulator
 from training.data.splits import DataError, Example, Split
+from training.data.things import read_things
 from training.data.vocabulary import Vocabulary
 from training.model.captioner import Captioner
 from training.trainer.config import TrainConfig
@@ -48,6 +53,7 @@ class PhaseData(NamedTuple):
 
     train: DataLoader[Any]
     dev: DataLoader[Any]
+    more: DataLoader[Any] | None  # of what is trained on beside, if that is apart
 
 
 @dataclass(frozen=True)
@@ -56,6 +62,8 @@ class PhaseLoader:
 
     Args:
         splits: at least ``train`` and ``dev``.
+        also: pictures of other data sets, whose captions are no references for rewards.
+        habits: of the training captions.
         cache: folder of the feature cache.
         workers: processes that read pictures while the encoder is trained.
         strict: a picture that cannot be read ends the run.
@@ -63,23 +71,47 @@ class PhaseLoader:
 
     config: TrainConfig
     splits: dict[Split, list[Example]]
+    also: Sequence[list[Example]]
     vocabulary: Vocabulary
+    habits: Habits
     cache: Path
     workers: int
     strict: bool
 
+    @cached_property
+    def simulator(self) -> Simulator | None:
+        """Makes tags to train on, where the captioner reads tags."""
+        count = self.config.tag_count
+        return (
+            Simulator(self.vocabulary, read_things(), self.habits.heads, count) if count else None
+        )
+
     def load(self, phase: Phase, captioner: Captioner) -> PhaseData:
         """Loaders of the train and dev splits: of features, unless the encoder is trained."""
         augmentation = Augmentation(self.config.flips, self.config.crop)
-        return PhaseData(
-            self._loader("train", phase, captioner, augmentation),
-            self._loader("dev", phase, captioner, None),
-        )
+        read = partial(self._dataset, phase, captioner)
+        size, workers = self.config.batch_size, self.workers if phase.encoder_stages else 0
+        loader = partial(get_loader, batch_size=size, workers=workers)
+        simulator = self.simulator
+        rewarded = None if phase.self_critical else simulator
+        train = read("the train split", self.splits["train"], augmentation, rewarded)
+        also = [read("--also", examples, augmentation, simulator) for examples in self.also]
+        dev = loader(read("the dev split", self.splits["dev"]))
+        if phase.self_critical:
+            more = loader(ConcatDataset(also), shuffle=True) if also else None
+            return PhaseData(loader(train, shuffle=True), dev, more)
+        return PhaseData(loader(ConcatDataset([train, *also]), shuffle=True), dev, None)
 
-    def _loader(
-        self, split: Split, phase: Phase, captioner: Captioner, augmentation: Augmentation | None
-    ) -> DataLoader[Any]:
-        examples, store, size = self.splits[split], None, captioner.image_size
+    def _dataset(
+        self,
+        phase: Phase,
+        captioner: Captioner,
+        what: str,
+        examples: list[Example],
+        augmentation: Augmentation | None = None,
+        simulator: Simulator | None = None,
+    ) -> CaptionDataset:
+        store, size = None, captioner.image_size
         if phase.encoder_stages:
             examples = drop_unreadable(examples, size, strict=self.strict)
         else:
@@ -95,18 +127,13 @@ class PhaseLoader:
                 )
             examples = drop_known(examples, store.unreadable, strict=self.strict)
         if not examples:
-            raise DataError(f"No picture of the {split} split can be read.")
-        dataset = CaptionDataset(
+            raise DataError(f"No picture of {what} can be read.")
+        return CaptionDataset(
             examples,
             self.vocabulary,
             features=store,
             image_size=size,
             max_tokens=self.config.max_tokens,
             augmentation=augmentation,
-        )
-        return get_loader(
-            dataset,
-            batch_size=self.config.batch_size,
-            shuffle=split == "train",
-            workers=0 if store else self.workers,
+            simulator=simulator,
         )

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from training.common.model_files import is_checkpoint, open_model
 from training.model.captioner import Captioner
+from training.model.encoders import has_classifier
 from training.trainer import checkpoint
 
 # The fields of TrainConfig that decide the shapes of the weights.
@@ -46,7 +47,10 @@ def read_start(path: Path) -> Start:
     else:
         with open_model(path) as files:
             content = files.content()
-    architecture = {name: content["config"][name] for name in ARCHITECTURE}
+    config = content["config"]
+    architecture = {name: config[name] for name in ARCHITECTURE}
+    if config.get("tags") or not has_classifier(config["encoder"]):
+        architecture["tags"] = config.get("tags", 0)  # else they may be gained
     return Start(path.name, content["model"], content["itos"], architecture)
 
 
@@ -56,15 +60,20 @@ def initialise_from(captioner: Captioner, start: Start) -> None:
 
     What belongs to a word (rows of the embedding and of the output layer) starts, for a new word,
     as the mean over the known ones beside the noise it was made with: unlikely, but not absurd.
+    Rules of words, and what they mean, are those of ``start`` for its words; what it lacks (tags,
+    where it had none) stays as ``captioner`` has it.
     """
     known = len(start.itos)
+    # Masks are of the vocabulary's own size; a calibration is the old captions'.
+    own = ["forbidden", "calibration."] + ["tagger."] * (not start.architecture.get("tags"))
     for name, ours in captioner.state_dict().items():
         theirs = start.weights.get(name)
-        # Masks are of the vocabulary's own size; a calibration is the old captions'.
-        if theirs is None or name.startswith(("forbidden", "calibration.")):
+        if theirs is None or name.startswith(tuple(own)):
             continue
         if ours.shape == theirs.shape:
             ours.copy_(theirs)
+        elif name.startswith(("rules.", "tagger.")):  # tables of words
+            ours[:known] = theirs
         else:
             ours[known:] *= theirs.std() / ours.std().clamp(min=1e-6)
             ours[known:] += theirs.mean(0)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import copy
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain, count
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,22 +17,14 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, DistributedSampler
 
-from handler.options import MAX_BEAM_SIZE
-from handler.text import SPECIALS
 from training.common import parallel
 from training.data.batches import Batch, CaptionDataset
+from training.data.habits import learn_habits
 from training.data.splits import SPLIT_FILES, DataError, Example, Split
-from training.data.vocabulary import Vocabulary
+from training.data.texts import text_batches
 from training.model.captioner import Captioner
-from training.trainer import checkpoint
 from training.trainer.config import TrainConfig
-from training.trainer.epochs import (
-    CrossEntropy,
-    SelfCritical,
-    cross_entropy_step,
-    self_critical_step,
-    train_one_epoch,
-)
+from training.trainer.epochs import Beside, CrossEntropy, cross_entropy_step, train_one_epoch
 from training.trainer.folder import BEFORE, BEST, LAST, Position, RunFolder, listed
 from training.trainer.judging import Judge
 from training.trainer.optimisation import (
@@ -41,8 +34,10 @@ from training.trainer.optimisation import (
     build_optimisation,
 )
 from training.trainer.phases import Phase, PhaseLoader, plan
+from training.trainer.preparing import find_words, make_captioner
 from training.trainer.reward import Reward
-from training.trainer.start import Start, initialise_from
+from training.trainer.self_critical import SelfCritical, self_critical_step
+from training.trainer.start import Start
 
 logger = logging.getLogger(__name__)
 
@@ -57,6 +52,12 @@ class Stage:
     optimisation: Optimisation
     judge: Judge
     reward: Reward | None  # of self-critical training
+    more: DataLoader[Any] | None  # pictures to learn from beside it
+
+
+def _endless(loader: DataLoader[Any]) -> Iterator[Batch]:
+    while True:
+        yield from loader
 
 
 class Trainer:
@@ -66,6 +67,8 @@ class Trainer:
         splits: at least ``train`` and ``dev``.
         output: folder of the run.
         cache: folder of the feature cache.
+        text: captions without pictures to train on beside those.
+        also: the pictures of other data sets to train on, by cross-entropy alone.
         start: weights to start from, instead of an untrained decoder.
         workers: processes that read pictures while the encoder is trained.
     """
@@ -78,6 +81,8 @@ class Trainer:
         cache: Path,
         *,
         device: torch.device,
+        text: Sequence[str] = (),
+        also: Sequence[list[Example]] = (),
         start: Start | None = None,
         workers: int = 0,
         strict: bool = False,
@@ -97,13 +102,15 @@ class Trainer:
                     f"pictures (a hash of their names divides them), or name the pictures of "
                     f"each split in {SPLIT_FILES['train']} and {SPLIT_FILES['dev']}."
                 )
-        vocabulary = _vocabulary(config, splits["train"], start)
+        vocabulary = find_words(config, splits["train"], text, start)
         self.folder = RunFolder(output, config, vocabulary, splits, start)
-        self.loader = PhaseLoader(config, splits, vocabulary, cache, workers, strict)
+        self.text = [vocabulary.encode(caption, config.max_tokens) for caption in text]
+        written = (caption for example in splits["train"] for caption in example.captions)
+        captions = chain(self.text, (vocabulary.encode(c, config.max_tokens) for c in written))
+        habits = learn_habits(captions, vocabulary.itos)
+        self.loader = PhaseLoader(config, splits, also, vocabulary, habits, cache, workers, strict)
         torch.manual_seed(config.seed)
-        self.captioner = checkpoint.build_captioner(config, len(vocabulary)).to(device)
-        if start:
-            initialise_from(self.captioner, start)
+        self.captioner = make_captioner(config, vocabulary, habits, start).to(device)
 
     @property
     def position(self) -> Position:
@@ -134,11 +141,11 @@ class Trainer:
 
     def _prepare(self, phase: Phase) -> Stage:
         self.captioner.encoder.release(phase.encoder_stages)
-        train, dev = self.loader.load(phase, self.captioner)
+        train, dev, more = self.loader.load(phase, self.captioner)
         objective: nn.Module = CrossEntropy(self.captioner, self.config.label_smoothing)
         reward = None
         if phase.self_critical:
-            objective = SelfCritical(self.captioner)
+            objective = SelfCritical(self.captioner, self.config.label_smoothing)
             references = cast(CaptionDataset, train.dataset).tokens
             reward = Reward(references, self.config.scst_bleu)
         optimisation = build_optimisation(
@@ -159,6 +166,7 @@ class Trainer:
             optimisation,
             Judge(dev, self.config, self.device),
             reward,
+            more,
         )
 
     def _keep_start(self, stage: Stage) -> None:
@@ -220,6 +228,7 @@ class Trainer:
             "captioner": self.captioner,
             "objective": stage.objective,
             "optimisation": stage.optimisation,
+            "beside": self._beside(stage),
         }
         if stage.reward:
             return partial(
@@ -233,6 +242,20 @@ class Trainer:
         growths = self.position.total_epochs // config.sampling_every
         share = min(config.sampling, config.sampling_step * growths)
         return partial(cross_entropy_step, **learner, sampling=share)
+
+    def _beside(self, stage: Stage) -> Beside | None:
+        """What each step learns from beside its batch: captions without pictures, and in
+        self-critical training, the pictures of other data sets."""
+        config, simulator = self.config, self.loader.simulator
+        weight = config.scst_beside if stage.reward else 1.0
+        sources: list[tuple[Iterator[Batch], float]] = []
+        if self.text and simulator:
+            size = max(1, config.text_batch // parallel.world_size())
+            texts = text_batches(self.text, simulator, size, self.captioner.encoder.channels)
+            sources.append((texts, weight * config.text_weight))
+        if stage.more:
+            sources.append((_endless(stage.more), weight))
+        return ([(next(s), w) for s, w in sources] for _ in count()) if sources else None
 
     def _judged(self, stage: Stage) -> Captioner:
         """The captioner that an epoch is judged by and that is kept: its weights averaged.
@@ -252,18 +275,3 @@ class Trainer:
 
     def _save_last(self, stage: Stage) -> None:
         self.folder.save(self.captioner, LAST, optimisation=stage.optimisation.state())
-
-
-def _vocabulary(config: TrainConfig, examples: list[Example], start: Start | None) -> Vocabulary:
-    """The words of the weights to start from, and the frequent ones of the training captions."""
-    vocabulary = Vocabulary(config.freq_threshold)
-    vocabulary.extend(start.itos if start else [])
-    vocabulary.build(caption for example in examples for caption in example.captions)
-    words = len(vocabulary) - len(SPECIALS)
-    if words < MAX_BEAM_SIZE:  # a beam needs as many first words as it is wide
-        raise DataError(
-            f"Only {words} words occur at least {config.freq_threshold} times in the training "
-            f"captions, and a captioner needs {MAX_BEAM_SIZE}. Lower --freq-threshold, or add "
-            "captions."
-        )
-    return vocabulary

@@ -1,12 +1,16 @@
-"""Who did what to the versions, when, and with what outcome."""
+"""Who did what to the versions, when, and with what outcome.
+
+An act has two entries of one id: "begun" before it, and its outcome after. A begun one without an
+outcome is what was under way when the page ended.
+"""
 
 from __future__ import annotations
 
 import json
 import logging
 import os
+import secrets
 import threading
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -19,10 +23,12 @@ from webui.web.problem import ServiceError
 
 log = logging.getLogger(__name__)
 
-Outcome = Literal["done", "failed", "refused"]
+Outcome = Literal["begun", "done", "failed", "refused"]
 
-KEPT = 200  # entries that are shown; the file has them all
-TAIL_BYTES = 256 * 1024  # of the file, read at the start
+KEPT = 200  # changes that are shown, and as many log-ins; the file has them all
+TAIL_BYTES = 1024 * 1024  # of the file, read at the start
+UNEXPECTED = "Unexpected error; see the page's log."
+LOGINS = ("login", "logout")
 
 
 class Refused(ServiceError):
@@ -34,10 +40,13 @@ class Refused(ServiceError):
 
 @dataclass(frozen=True)
 class Actor:
-    """Who acts: by password, by token or unknown (a wrong password), and from which address."""
+    """Who acts: by password, by token, the service itself, or unknown; and from which address."""
 
     how: str
     address: str
+
+
+SERVICE = Actor("service", "")  # what the page does by itself
 
 
 @dataclass(frozen=True)
@@ -52,6 +61,7 @@ class Entry:
     version: str | None
     outcome: Outcome
     message: str
+    id: str = ""  # the same of an act's beginning and of its outcome
 
 
 def now() -> str:
@@ -60,14 +70,21 @@ def now() -> str:
 
 
 class Audit:
-    """The newest entries, and the file that has them all, where there is one."""
+    """The newest entries, and the file that has them all, where there is one.
+
+    Changes and log-ins are kept apart, so that no number of wrong passwords hides a change.
+    Addresses are in the file and on the page alone, never in the process's log.
+    """
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
         self._lock = threading.Lock()
-        self._recent: deque[Entry] = deque(maxlen=KEPT)
+        self._count = 0
+        self._changes: dict[str, tuple[int, Entry]] = {}  # by id; the number is their order
+        self._logins: dict[str, tuple[int, Entry]] = {}
         if path is not None and path.exists():
-            self._recent.extend(_tail(path))
+            for entry in _tail(path):
+                self._keep(entry)
 
     def record(
         self,
@@ -78,49 +95,72 @@ class Audit:
         *,
         model: str | None = None,
         version: str | None = None,
+        id: str = "",
     ) -> None:
         """Write one entry; a file that cannot be written is logged and stops nothing."""
         who = (actor.how, actor.address)
-        entry = Entry(now(), *who, action, model, version, outcome, message)
-        line = json.dumps(asdict(entry), ensure_ascii=False)
+        entry = Entry(
+            now(), *who, action, model, version, outcome, message, id or secrets.token_hex(8)
+        )
         with self._lock:
-            self._recent.append(entry)
-            log.log(logging.INFO if self._path else logging.WARNING, "Audit: %s", line)
+            self._keep(entry)
+            level = logging.INFO if self._path else logging.WARNING
+            log.log(level, "Audit: %s", _line(entry, without="address"))
             if self._path is not None:
-                self._append(self._path, line)
+                self._append(self._path, _line(entry))
 
     @contextmanager
     def recorded(
         self, actor: Actor, action: str, *, model: str | None = None, version: str | None = None
     ) -> Iterator[Callable[[str], str]]:
-        """Record the error that ends the block, or the success that the block reports.
+        """Record that the block begins, and the error that ends it or the success that it reports.
 
         The block gets a function for its last sentence, which records it and returns it.
         """
+        act = secrets.token_hex(8)
 
         def record(outcome: Outcome, message: str) -> str:
-            self.record(actor, action, outcome, message, model=model, version=version)
+            self.record(actor, action, outcome, message, model=model, version=version, id=act)
             return message
 
+        record("begun", "Begun.")
         try:
-            yield lambda message: record("done", message)
-        except Exception as error:
-            message = error.message if isinstance(error, ServiceError) else "Unexpected error."
-            record("refused" if isinstance(error, Refused) else "failed", message)
+            yield partial(record, "done")
+        except ServiceError as error:
+            record("refused" if error.code < 500 else "failed", error.message)
+            raise
+        except Exception:
+            record("failed", UNEXPECTED)
             raise
 
     def recent(self) -> list[Entry]:
-        """The newest entries, the newest first."""
+        """The newest changes and log-ins, the newest first; of an act, only what came of it."""
         with self._lock:
-            return list(reversed(self._recent))
+            kept = [*self._changes.values(), *self._logins.values()]
+        return [entry for _, entry in sorted(kept, key=lambda one: -one[0])]
+
+    def _keep(self, entry: Entry) -> None:
+        kept = self._logins if entry.action in LOGINS else self._changes
+        self._count += 1
+        kept.pop(entry.id, None)  # its beginning
+        kept[entry.id or str(self._count)] = (self._count, entry)
+        if len(kept) > KEPT:
+            del kept[next(iter(kept))]
 
     @staticmethod
     def _append(path: Path, line: str) -> None:
         try:
-            with open(path, "ab", opener=partial(os.open, mode=0o600)) as file:
-                file.write(line.encode() + b"\n")
+            with open(path, "a+b", opener=partial(os.open, mode=0o600)) as file:
+                file.seek(max(0, file.seek(0, os.SEEK_END) - 1))
+                cut = file.read() not in (b"", b"\n")  # a full disk, or a crash, within a line
+                file.write(b"\n" * cut + line.encode() + b"\n")
         except OSError as error:
-            log.error("The audit log %s cannot be written: %s; it lost: %s", path, error, line)
+            log.error("The audit log %s cannot be written: %s; it lost an entry", path, error)
+
+
+def _line(entry: Entry, without: str = "") -> str:
+    members = {name: value for name, value in asdict(entry).items() if name != without}
+    return json.dumps(members, ensure_ascii=False)
 
 
 def _tail(path: Path) -> list[Entry]:
@@ -129,7 +169,7 @@ def _tail(path: Path) -> list[Entry]:
     try:
         with path.open("rb") as file:
             file.seek(max(0, path.stat().st_size - TAIL_BYTES))
-            lines = file.read().splitlines()[-KEPT:]
+            lines = file.read().splitlines()
     except OSError as error:
         log.error("The audit log %s cannot be read: %s", path, error)
         return []

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hmac
-import ipaddress
 import logging
 import math
 import secrets
 import threading
 import time
+from typing import NoReturn
 
 from flask import (
     Blueprint,
@@ -21,7 +21,6 @@ from flask import (
     session,
     url_for,
 )
-from flask_limiter.util import get_remote_address
 from flask_wtf.csrf import ValidationError, validate_csrf  # type: ignore[import-untyped]
 from limits import parse_many
 from werkzeug.security import check_password_hash
@@ -29,6 +28,7 @@ from werkzeug.security import check_password_hash
 from webui.administrator.audit import Actor, Audit
 from webui.web.extensions import limiter, service
 from webui.web.problem import ServiceError
+from webui.web.proxies import address, network
 from webui.web.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -36,6 +36,7 @@ log = logging.getLogger(__name__)
 bp = Blueprint("auth", __name__)
 
 SESSION_S = 12 * 3600.0
+SESSIONS = 100  # at a time; one more ends the oldest
 GUESSES = parse_many("5 per minute; 30 per hour")  # wrong passwords and tokens from one address
 SAFE = ("GET", "HEAD", "OPTIONS")
 # Where a login may lead, by the name in its address: never to another site.
@@ -61,6 +62,8 @@ class Sessions:
         with self._lock:
             self._until = {one: end for one, end in self._until.items() if end > now}
             self._until[number] = now + SESSION_S
+            for oldest in list(self._until)[:-SESSIONS]:
+                del self._until[oldest]
         return number
 
     def lives(self, number: object) -> bool:
@@ -92,13 +95,15 @@ def required() -> None:
     """
     if not service(Settings).administrator:
         raise ServiceError(HOW, code=403, type="AdministratorOff")
-    if "Authorization" in request.headers:
-        _check_token(request.headers["Authorization"])
+    bearer = _bearer()
+    if bearer is not None and _is_token(bearer):
         g.credential = "token"
-    elif logged_in():
+    elif logged_in():  # a proxy may send a token of its own along
         if request.method not in SAFE:
             _check_csrf()
         g.credential = "password"
+    elif bearer is not None:
+        _refuse_token()
     else:
         raise ServiceError(
             "This is for the administrator. Log in on the page /login, or send the header "
@@ -110,19 +115,26 @@ def required() -> None:
 
 def actor() -> Actor:
     """Who makes this request, after `required` has let it pass."""
-    return Actor(g.credential, _address())
+    return Actor(g.credential, address())
 
 
-def _check_token(header: str) -> None:
-    scheme, _, token = header.partition(" ")
+def _bearer() -> str | None:
+    """The bearer token that was sent; credentials of other schemes are a proxy's, not ours."""
+    scheme, _, token = request.headers.get("Authorization", "").strip().partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else None
+
+
+def _is_token(given: str) -> bool:
+    """Whether this is the token, however many wrong ones came before: it is too long to guess."""
     expected = service(Settings).admin_token
-    given = token.strip().encode("utf-8", "surrogateescape")
-    right = hmac.compare_digest(given, expected.encode())
-    if expected and right and scheme.lower() == "bearer":
-        return
-    # The right token is let through whatever was tried before: it is too long to be guessed.
+    right = hmac.compare_digest(given.encode("utf-8", "surrogateescape"), expected.encode())
+    return bool(expected) and right
+
+
+def _refuse_token() -> NoReturn:
     _count_guess("token")
-    log.warning("A wrong bearer token from %s", _address())
+    log.warning("A wrong bearer token")
+    service(Audit).record(Actor("unknown", address()), "login", "refused", "Wrong token.")
     raise ServiceError(
         "Expected 'Bearer' and the token of CAPTIONIZE_ADMIN_TOKEN in the header Authorization; a "
         "different token was sent.",
@@ -160,8 +172,8 @@ def login() -> Response:
     except ServiceError as error:
         return _login_page(error)
     if not check_password_hash(settings.admin_password_hash, request.form.get("password", "")):
-        log.warning("A wrong password from %s", _address())
-        service(Audit).record(Actor("unknown", _address()), "login", "refused", "Wrong password.")
+        log.warning("A wrong password")
+        service(Audit).record(Actor("unknown", address()), "login", "refused", "Wrong password.")
         message = "This is not the administrator's password. Try again."
         return _login_page(ServiceError(message, code=401, type="WrongPassword"))
     _forgive_guesses()
@@ -170,7 +182,7 @@ def login() -> Response:
     session["administrator"] = service(Sessions).begin()
     if draw is not None:
         session["draw"] = draw
-    service(Audit).record(Actor("password", _address()), "login", "done", "Logged in.")
+    service(Audit).record(Actor("password", address()), "login", "done", "Logged in.")
     return _onwards()
 
 
@@ -178,7 +190,7 @@ def login() -> Response:
 def logout() -> Response:
     """End the session, in the cookie and here."""
     if logged_in():
-        actor = Actor("password", _address())
+        actor = Actor("password", address())
         service(Audit).record(actor, "logout", "done", "Logged out.")
     service(Sessions).end(session.pop("administrator", None))
     return redirect(url_for("versions.show"), 303)  # type: ignore[return-value]
@@ -207,20 +219,16 @@ def _name_scheme(response: Response) -> Response:
     return response
 
 
-def _address() -> str:
-    return get_remote_address() or "unknown"
-
-
 def _count_guess(what: str) -> None:
     """Count one guess before it is checked; a 429 where there were too many.
 
     Before, because many at a time would all be checked otherwise.
     """
     for limit in GUESSES:
-        if not limiter.limiter.hit(limit, "guesses", _network()):
-            end = limiter.limiter.get_window_stats(limit, "guesses", _network()).reset_time
+        if not limiter.limiter.hit(limit, what, network()):
+            end = limiter.limiter.get_window_stats(limit, what, network()).reset_time
             wait = max(1, math.ceil(end - time.time()))
-            log.warning("Too many guesses of the %s from %s", what, _network())
+            log.warning("Too many guesses of the %s from one address", what)
             raise ServiceError(
                 "Too many wrong passwords or tokens came from this address. "
                 f"Wait {wait} s and try again.",
@@ -231,16 +239,6 @@ def _count_guess(what: str) -> None:
 
 
 def _forgive_guesses() -> None:
-    """Forget the guesses from this address: the last one was right."""
+    """Forget the passwords guessed from this address: the last one was right."""
     for limit in GUESSES:
-        limiter.limiter.clear(limit, "guesses", _network())
-
-
-def _network() -> str:
-    """The address as guesses are counted by: of IPv6 the /64, which one guesser has whole."""
-    try:
-        address = ipaddress.ip_address(_address())
-    except ValueError:
-        return _address()
-    bits = 64 if address.version == 6 else 32
-    return str(ipaddress.ip_network((address, bits), strict=False).network_address)
+        limiter.limiter.clear(limit, "password", network())

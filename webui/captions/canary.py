@@ -5,16 +5,16 @@ from __future__ import annotations
 import threading
 from collections import defaultdict, deque
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from statistics import quantiles
 from typing import Any, Literal
 
 from webui.telemetry.metrics import Metrics
-from webui.torchserve.client import TorchServeError
+from webui.torchserve.errors import TorchServeError
 from webui.torchserve.management import Known
 from webui.web.problem import ServiceError
 from webui.web.state import State
 
-KEY = "canary"
 TIMES = 1000  # of the latest captions of a version, for its percentiles
 FAILED = 500  # from this code on an error is the service's, below it the picture's
 
@@ -30,24 +30,40 @@ class Setting:
 
 
 class Canary:
-    """The setting, and what was counted since the page's start."""
+    """The setting, and what was counted since the canary began, or since the page's start."""
 
     def __init__(self, state: State, known: Known, metrics: Metrics) -> None:
         self._state = state
         self._known = known
         self._metrics = metrics
         self._lock = threading.Lock()
-        self._times: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=TIMES))
+        self._begin()
+
+    def _begin(self) -> None:
+        """Count from here on: the metrics only ever grow, so what they are now is taken off."""
+        self.since = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        with self._lock:
+            self._times: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=TIMES))
+            self._before = {
+                (sample.name, *sample.labels.values()): sample.value
+                for counter in (self._metrics.captions, self._metrics.votes)
+                for metric in counter.collect()
+                for sample in metric.samples
+            }
 
     @property
     def setting(self) -> Setting | None:
         """What is set, or None while the canary is off."""
-        stored = self._state.get(KEY)
+        stored = self._state.get().canary
         return Setting(**stored) if stored else None
 
     def set(self, setting: Setting | None) -> None:
-        """Turn it on, or off with None."""
-        self._state.set(KEY, asdict(setting) if setting else None)
+        """Turn it on, or off with None; another version's figures begin anew."""
+        before = self.setting
+        with self._state.change() as wanted:
+            wanted.canary = asdict(setting) if setting else None
+        if setting and (before is None or before.version != setting.version):
+            self._begin()
 
     def choose(self, draw: float) -> str | None:
         """The version for a caption whose session drew `draw`, 0..1; None for the default.
@@ -117,9 +133,9 @@ class Canary:
         }
 
     def _count(self, counter: str, version: str, outcome: str) -> int:
-        labels = {"version": version, "outcome": outcome}
-        value = self._metrics.registry.get_sample_value(f"captionize_{counter}_total", labels)
-        return int(value or 0)
+        name, labels = f"captionize_{counter}_total", {"version": version, "outcome": outcome}
+        value = self._metrics.registry.get_sample_value(name, labels) or 0
+        return int(value - self._before.get((name, version, outcome), 0))
 
     def _label(self, version: str | None) -> str:
         """The version as a label: made-up versions must not become series of their own."""

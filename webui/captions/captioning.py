@@ -10,7 +10,8 @@ from flask import Flask, has_request_context, request, session
 from webui.captions.canary import Canary
 from webui.captions.uploads import Upload
 from webui.torchserve.answer import Inference
-from webui.torchserve.client import TorchServe, TorchServeError
+from webui.torchserve.client import TorchServe
+from webui.torchserve.errors import TorchServeError
 from webui.web.extensions import service
 from webui.web.problem import ServiceError
 

@@ -6,6 +6,7 @@ from flask import Blueprint, Response, jsonify
 
 from webui.torchserve.client import TorchServe
 from webui.torchserve.management import Management
+from webui.torchserve.pulse import Pulse
 from webui.web.extensions import service
 from webui.web.problem import ServiceError
 from webui.web.settings import Settings
@@ -21,7 +22,7 @@ def healthz() -> Response:
 
 @bp.get("/readyz")
 def readyz() -> tuple[Response, int]:
-    """200 when a worker of the default version is READY and captions can reach it, else 503.
+    """200 when a worker of the default version is READY, reachable and answers, else 503.
 
     TorchServe's /ping is Healthy while a model loads or its workers crash. So the workers' states
     decide; they come from the management address, and the inference address may be another
@@ -31,7 +32,9 @@ def readyz() -> tuple[Response, int]:
         workers = service(Management).default(service(Settings).model_name).ready
         if workers:
             service(TorchServe).check_reachable()
+            service(Pulse).check()
     except ServiceError as error:
-        return jsonify(status="not ready", workers=0, reason=error.type), 503
+        reason, message = error.type, error.message
+        return jsonify(status="not ready", workers=0, reason=reason, message=message), 503
     ready = workers > 0
     return jsonify(status="ready" if ready else "not ready", workers=workers), 200 if ready else 503

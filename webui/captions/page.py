@@ -49,7 +49,7 @@ def compare() -> str:
 def init_app(app: Flask) -> None:
     """Give all templates what they show."""
     settings: Settings = app.extensions["settings"]
-    for shade in (shading.pieces, shading.doubt, shading.percent, shading.unsure):
+    for shade in (shading.pieces, shading.doubt, shading.percent, shading.mark):
         app.add_template_filter(shade)
     app.jinja_env.globals |= {
         "pages": PAGES,

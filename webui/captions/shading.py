@@ -18,10 +18,17 @@ VIEWABLE = {  # Pillow's names of the formats that every browser shows
     "AVIF": "image/avif",
 }
 LEVELS = (0.8, 0.6, 0.4, 0.2)  # below each of these a word is one level less sure
-# Below this a caption is marked "not sure". The confidence is the share of content words that one
-# of five people would use as well: 0.56 on average over the photos that calibrated it. Under 0.4
-# most words can be expected not to fit. Of scikit-image's photos the two that are described rightly
-# have 0.55 (camera) and 0.59 (motorcycle); the wrong ones have 0.38 (astronaut) and less.
+# Marks of a caption, by how far it can be trusted.
+MARKS = {
+    "right": "",
+    "check": "Not sure: may well be wrong",
+    "unknown": "This does not look like a photo it knows.",
+}
+# For models that do not say so: below this a caption is to be checked. The confidence is the share
+# of content words that one of five people would use as well: 0.56 on average over the photos that
+# calibrated version 1.1. Under 0.4 most words can be expected not to fit. Of scikit-image's photos
+# the two that are described rightly have 0.55 (camera) and 0.59 (motorcycle); the wrong ones have
+# 0.38 (astronaut) and less.
 UNSURE_BELOW = 0.4
 
 
@@ -57,9 +64,10 @@ def doubt(probability: float) -> int:
     return sum(probability < level for level in LEVELS)
 
 
-def unsure(caption: Caption) -> bool:
-    """Whether a caption is marked "not sure"."""
-    return caption["confidence"] < UNSURE_BELOW
+def mark(caption: Caption) -> str:
+    """What a caption is marked with, "" for nothing."""
+    guess = "check" if caption["confidence"] < UNSURE_BELOW else "right"
+    return MARKS[caption.get("trust", guess)]
 
 
 def percent(share: float) -> str:

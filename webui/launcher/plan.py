@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from webui.torchserve import report
 from webui.web.settings import ROOT, TORCHSERVE_LISTENERS, Settings, variable
 
 RESERVED_BYTES = 64 * 2**20  # for logs and keys, beside the unpacked archives
@@ -109,6 +110,16 @@ class Plan:
     def scratch(self) -> Path:
         """TorchServe's temporary folder: unpacked archives and the workers' sockets."""
         return self.run_dir / "tmp"
+
+    @property
+    def state_dir(self) -> Path:
+        """The folder of what must last: what is to be served."""
+        return Path(self.settings.state_dir or self.run_dir / "state").absolute()
+
+    @property
+    def audit_log(self) -> Path:
+        """Who did what to the versions: in the state folder where one was chosen."""
+        return self.settings.audit_file or self.logs / "audit.jsonl"
 
     @property
     def key_file(self) -> Path:
@@ -210,7 +221,7 @@ def run_folder(plan: Plan) -> Iterator[None]:
             _clear(plan)
             stack.callback(_clear, plan)
             plan.logs.mkdir(exist_ok=True)
-            plan.scratch.mkdir()
+            renew(plan)
             _reserve(plan)
         except BlockingIOError:
             raise LaunchError(
@@ -235,8 +246,16 @@ def _reserve(plan: Plan) -> None:
         os.posix_fallocate(file.fileno(), 0, needed)
 
 
-def _clear(plan: Plan) -> None:
-    """Remove the keys and the temporary files."""
+def renew(plan: Plan) -> None:
+    """Have TorchServe begin without what an earlier one left. Raises OSError."""
     plan.key_file.unlink(missing_ok=True)
     if plan.scratch.exists():
         shutil.rmtree(plan.scratch)
+    plan.scratch.mkdir()
+
+
+def _clear(plan: Plan) -> None:
+    """Remove the keys, the report about TorchServe and the temporary files."""
+    renew(plan)
+    plan.scratch.rmdir()
+    plan.key_file.with_name(report.NAME).unlink(missing_ok=True)

@@ -35,7 +35,7 @@ class Server:
         environ: Mapping[str, str],
         log: Path | None,
     ) -> None:
-        """Start `command`; its output replaces the file `log`, or without one is the launcher's.
+        """Start `command`; its output goes to the file `log`, or without one is the launcher's.
 
         Raises OSError when the command or the log cannot be opened.
         """
@@ -43,6 +43,8 @@ class Server:
         self.log = log
         launcher = os.getpid()
         with contextlib.ExitStack() as stack:
+            if log and log.exists():  # why an earlier one ended
+                log.replace(log.with_name(f"{log.name}.1"))
             output = stack.enter_context(log.open("wb")) if log else None
             self._process = subprocess.Popen(
                 command,

@@ -14,6 +14,7 @@ from webui.operations.figures import Counts, count, figures
 from webui.operations.health import Health, judge
 from webui.telemetry.metrics import Metrics
 from webui.torchserve.management import Management, Version
+from webui.torchserve.report import Report
 from webui.torchserve.startup import Startup
 from webui.web.problem import ServiceError
 
@@ -32,7 +33,7 @@ class Watch:
     `start` has a thread look. Without it (in tests, or under a server that does not start it)
     whoever asks for the snapshot looks, and the past has gaps. `canary` answers the canary's
     setting, which has a version and a share, or None; `log` is where TorchServe collects what
-    workers write.
+    workers write; `report` answers what the launcher says about TorchServe.
     """
 
     def __init__(
@@ -42,10 +43,13 @@ class Watch:
         metrics: Metrics,
         canary: Callable[[], Any],
         log: Path | None,
+        report: Callable[[], Report | None] = lambda: None,
     ) -> None:
         self._management, self._model = management, model
         self._metrics, self._canary = metrics, canary
         self._log = log
+        self._report = report
+        self._starts: int | None = None  # of TorchServe
         self._startup = Startup(log)
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -117,6 +121,8 @@ class Watch:
         except ServiceError as error:
             if error.code == 404:
                 return [], None
+            if error.type == "Restarting" and (report := self._report()):
+                return None, restarting(report)
             cause = f"It may be starting, stopped or overloaded; its log says which ({error.type})."
             what = "TorchServe does not answer, so no captions are expected."
             return None, Health("bad", what, cause)
@@ -133,10 +139,20 @@ class Watch:
         before, self._away = self._away, versions is None
         if self._known and self._away != before:
             yield "TorchServe stopped answering." if self._away else "TorchServe answers again."
+        report = self._report()
+        if report and self._starts is not None and report.starts > self._starts:
+            yield f"TorchServe was started again. {report.reason}."
+        self._starts = report.starts if report else None
         if versions is not None:
             now = versions, self._canary()
             yield from changes(self._known, now) if self._known else ()
             self._known = now
+
+
+def restarting(report: Report) -> Health:
+    """What is known while the launcher starts TorchServe again; for the administrator alone."""
+    ended = "\n".join((f"{report.reason}. Its log ended with:", *report.log))
+    return Health("bad", report.sentence, ended if report.failures else "")
 
 
 def gpus(version: Version) -> list[str]:

@@ -12,7 +12,7 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
-from flask import Flask, Response, g, request
+from flask import Flask, Response, g
 
 from webui.telemetry import metrics, requestid
 
@@ -66,14 +66,11 @@ def _time(seconds: float) -> str:
 
 
 def configuration(form: str) -> dict[str, Any]:
-    """What logging.config.dictConfig takes; gunicorn's own loggers write in the same form.
+    """What logging.config.dictConfig takes; the server's own loggers write in the same form.
 
     `form` is "json" or "text"; anything else counts as text here, and the settings refuse it.
     """
     formatter = JsonFormatter if form == "json" else TextFormatter
-    inherited = {"level": "INFO", "handlers": [], "propagate": True}
-    # Given a configuration, gunicorn turns its access log on, which has who sent what.
-    silent = {"level": "CRITICAL", "handlers": [], "propagate": False}
     return {
         "version": 1,
         "disable_existing_loggers": False,
@@ -86,7 +83,6 @@ def configuration(form: str) -> dict[str, Any]:
             }
         },
         "root": {"level": "INFO", "handlers": ["stderr"]},
-        "loggers": {"gunicorn.error": inherited, "gunicorn.access": silent},
     }
 
 
@@ -99,14 +95,14 @@ def _log(response: Response) -> Response:
     route = metrics.route()
     quiet = route in HEALTH or (route in QUIET and response.status_code < 400)
     fields = {
-        "method": request.method,
+        "method": metrics.method(),
         "route": route,
         "status": response.status_code,
         "milliseconds": round(1000 * (time.perf_counter() - g.started), 1),
         **g.get("logged", {}),
     }
     level = logging.DEBUG if quiet else logging.INFO
-    log.log(level, "%s %s", request.method, route, extra={"fields": fields})
+    log.log(level, "%s %s", metrics.method(), route, extra={"fields": fields})
     return response
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any, NoReturn, NotRequired, TypedDict
+from typing import Any, Literal, NoReturn, NotRequired, TypedDict, get_args
+
+Trust = Literal["right", "check", "unknown"]
 
 
 class Attention(TypedDict):
@@ -23,12 +25,23 @@ class Word(TypedDict):
     attention: NotRequired[Attention]
 
 
+class Tag(TypedDict):
+    """A thing that the picture shows, and its probability, 0..1."""
+
+    word: str
+    probability: float
+
+
 class Caption(TypedDict):
-    """One caption; `log_probability` is the sum of its words', natural logarithm."""
+    """One caption; `log_probability` is the sum of its words', natural logarithm.
+
+    Older models, and those whose confidence was never fitted, do not say how far to trust it.
+    """
 
     caption: str
     log_probability: float
     confidence: float
+    trust: NotRequired[Trust]
     words: list[Word]
 
 
@@ -38,6 +51,7 @@ class Answer(TypedDict):
     caption: str
     captions: list[Caption]
     image: dict[str, Any]
+    tags: NotRequired[list[Tag]]
     model: dict[str, Any]
 
 
@@ -60,6 +74,7 @@ def parse(body: bytes, *, explained: bool = False) -> Answer:
     for member in ("width", "height"):
         int(answer["image"][member])
     str(answer["image"]["format"]), str(answer["model"]["name"]), str(answer["model"]["version"])
+    _check_words(answer.get("tags", []))
     for caption in answer["captions"]:
         _check_caption(caption)
         if explained:
@@ -73,7 +88,13 @@ def _check_caption(caption: Any) -> None:
         raise TypeError("a caption that is not text")
     float(caption["confidence"])
     float(caption["log_probability"])
-    for word in caption["words"]:
+    if caption.get("trust", "right") not in get_args(Trust):
+        raise ValueError("a trust that is none of the three")
+    _check_words(caption["words"])
+
+
+def _check_words(words: Any) -> None:
+    for word in words:
         if not isinstance(word["word"], str):
             raise TypeError("a word that is not text")
         float(word["probability"])

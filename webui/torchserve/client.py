@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import logging
+import math
+import time
 from collections.abc import Callable, Mapping
 from typing import Any, ParamSpec, TypeVar
 from urllib.parse import urlencode
@@ -17,6 +19,17 @@ from urllib3.exceptions import ReadTimeoutError
 from urllib3.util import Retry
 
 from webui.torchserve.answer import Inference, parse
+from webui.torchserve.errors import (
+    Away,
+    HandlerRefused,
+    NoKey,
+    NotReady,
+    Restarting,
+    TooSlow,
+    TorchServeError,
+    UnknownVersion,
+)
+from webui.torchserve.report import Report
 from webui.torchserve.tokens import KeysUnreadable, Kind, read_key
 from webui.web.problem import ServiceError, too_large
 from webui.web.settings import Settings
@@ -29,68 +42,12 @@ Query = dict[str, str | int | None]
 
 MANAGEMENT_TIMEOUT_S = 3.0
 CONNECTIONS = 32  # kept open to each address; more threads than this open their own
+TRIES = 3  # of a picture under which the worker dies
+AGAIN_S = 1.0  # left of the time-out, for another try to be worth it
 KEY_REFUSED = "InvalidKeyException"
 NO_SUCH_VERSION = "ModelVersionNotFoundException"
 DECODING_STOPPED = "DecodingStopped"  # a 503 about the picture: to send it again would not help
 PASSED_ON = (400, 413, 415, 422)  # the handler's answers about the picture or an option
-
-
-class TorchServeError(ServiceError):
-    """Whatever kept TorchServe from captioning. The tree, with what a client is answered:
-
-    TorchServeError       502  an answer that is none of the following
-    ├── HandlerRefused    400, 413, 415, 422 in the handler's words: the request is at fault
-    ├── UnknownVersion    404  the requested version is not registered
-    ├── NotReady          503  no worker is ready or the queue is full; has a Retry-After
-    ├── TooSlow           504  no answer within CAPTIONIZE_TIMEOUT_S
-    └── Away              502  no connection, or it broke
-        └── NoKey         502  the key file has no key, or none that TorchServe accepts
-    """
-
-    code = 502
-    type = "CaptioningFailed"
-
-
-class HandlerRefused(TorchServeError):
-    """The handler refused the picture or an option."""
-
-
-class UnknownVersion(TorchServeError):
-    """There is no such version of the model."""
-
-    code = 404
-    type = "UnknownVersion"
-
-    def __init__(self, version: str) -> None:
-        super().__init__(
-            f"Expected a version of the model that is registered, got {version!r}. "
-            "GET /api/versions lists them; leave it out for the default."
-        )
-
-
-class NotReady(TorchServeError):
-    """Nothing can caption just now, but soon again."""
-
-    code = 503
-    type = "Busy"
-    retry_after_s = 3
-
-
-class TooSlow(TorchServeError):
-    """The time-out passed."""
-
-    code = 504
-    type = "TooSlow"
-
-
-class Away(TorchServeError):
-    """TorchServe cannot be reached."""
-
-    type = "CaptioningAway"
-
-
-class NoKey(Away):
-    """The key file has no key that TorchServe accepts."""
 
 
 class TorchServe:
@@ -112,11 +69,12 @@ class TorchServe:
         self._settings = settings
         self._headers = headers
         self._note = note
+        self.answered = -math.inf  # when a worker answered last, on the monotonic clock
         self._session = requests.Session()
         # Proxies and .netrc of the environment must not see or replace the keys.
         self._session.trust_env = False
-        # A GET is sent once more when its connection breaks. Nothing else is: a caption is work
-        # worth doing once, and a change may have been made already.
+        # A GET is sent once more when its connection breaks. Nothing else is: a caption is work,
+        # and a change may have been made already.
         retry = Retry(1, connect=0, redirect=0, allowed_methods=["GET"])
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, HTTPAdapter(pool_maxsize=CONNECTIONS, max_retries=retry))
@@ -139,15 +97,47 @@ class TorchServe:
         verb = "explanations" if explain else "predictions"
         url = f"{self._settings.inference_url}/{verb}/{self._settings.model_name}"
         url += f"/{version}" if version else ""
-        timeout_s = self._settings.timeout_s
-        response = self._send("inference", "POST", url, timeout_s, headers, picture)
+        response = self._caption(url, headers, picture)
         if response.status_code != 200:
-            raise self._error(response, version)
+            error = self._error(response, version)
+            if isinstance(error, HandlerRefused):
+                self.answered = time.monotonic()
+            raise error
+        self.answered = time.monotonic()
         try:
             return Inference(response.content, parse(response.content, explained=explain))
         except (ValueError, KeyError, TypeError) as error:
             log.error("TorchServe's answer is not a caption: %r", error)
             raise _failed() from error
+
+    def _caption(self, url: str, headers: Mapping[str, str], picture: bytes) -> requests.Response:
+        """Send a picture; again where the worker died under it, within the request's own time.
+
+        A caption changes nothing, so it may be made twice; TorchServe keeps what it is sent in
+        its queue until the next worker is up. A few times only: the picture may be why it died.
+        """
+        give_up = time.monotonic() + self._settings.timeout_s
+        for left in reversed(range(TRIES)):
+            wait_s = max(give_up - time.monotonic(), 0.001)
+            try:
+                response = self._send("inference", "POST", url, wait_s, headers, picture)
+            except TooSlow as error:
+                if self._starting():
+                    raise _not_ready() from error
+                raise
+            if not _died(response) or left == 0 or time.monotonic() + AGAIN_S > give_up:
+                break
+            self._note("tries", TRIES - left + 1)
+        return response
+
+    def _starting(self) -> bool:
+        """Whether the default version has workers, and none of them is READY."""
+        try:
+            _, body = self.manage("GET", f"/models/{self._settings.model_name}")
+            states = [worker["status"] for version in body for worker in version["workers"]]
+        except (TorchServeError, LookupError, TypeError):
+            return False
+        return bool(states) and "READY" not in states
 
     def check_reachable(self) -> None:
         """Raise TorchServeError unless the inference address answers and accepts our key.
@@ -182,6 +172,25 @@ class TorchServe:
         timeout_s: float,
         headers: Mapping[str, str] | None = None,
         data: bytes | None = None,
+    ) -> requests.Response:
+        """Send with a key. Raises Restarting in place of Away where the launcher is at work."""
+        try:
+            return self._send_with_key(kind, method, url, timeout_s, headers, data)
+        except Away as error:
+            report = Report.read(self._settings.key_file)
+            # What the launcher has not noticed yet it will in a moment; a key is not its business.
+            if report and (report.state != "running" or type(error) is Away):
+                raise Restarting(report.sentence, retry_after_s=report.wait_s) from error
+            raise
+
+    def _send_with_key(
+        self,
+        kind: Kind,
+        method: str,
+        url: str,
+        timeout_s: float,
+        headers: Mapping[str, str] | None,
+        data: bytes | None,
     ) -> requests.Response:
         """Send with a key; once more when TorchServe refuses it and the file has another by then.
 
@@ -226,11 +235,21 @@ class TorchServe:
             return too_large(self._settings.max_upload_bytes)
         # 404 is a model that is not loaded yet: TorchServe answers while it still loads. A worker
         # that died is started again at once.
-        died = status == 500 and message.startswith("Worker died")
-        if status in (404, 503) or died:
-            return NotReady("No worker is free to caption just now. Try again in a few seconds.")
+        if status in (404, 503) or _died(response):
+            return _not_ready()
         log.error("TorchServe answered %d: %.500s", status, response.text)
         return _failed()
+
+
+def _died(response: requests.Response) -> bool:
+    """Whether the worker ended while it had the picture: 500, or 507 where it was killed."""
+    return response.status_code in (500, 507) and text(_json(response), "message").startswith(
+        "Worker died"
+    )
+
+
+def _not_ready() -> NotReady:
+    return NotReady("No worker is free to caption just now. Try again in a few seconds.")
 
 
 def _failed() -> TorchServeError:
@@ -256,8 +275,9 @@ def _translated(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
 
 def _timed_out(error: BaseException) -> bool:
     """Whether a time-out after connecting is among the reasons that requests wrapped."""
+    reasons = (*error.args, getattr(error, "reason", None))  # urllib3's, after its last try
     return isinstance(error, ReadTimeoutError | TimeoutError) or any(
-        _timed_out(reason) for reason in error.args if isinstance(reason, BaseException)
+        _timed_out(reason) for reason in reasons if isinstance(reason, BaseException)
     )
 
 

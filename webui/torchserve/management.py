@@ -13,7 +13,8 @@ from typing import Any, TypeVar
 
 import psutil
 
-from webui.torchserve.client import MANAGEMENT_TIMEOUT_S, Query, TorchServe, TorchServeError, text
+from webui.torchserve.client import MANAGEMENT_TIMEOUT_S, Query, TorchServe, text
+from webui.torchserve.errors import TorchServeError
 from webui.torchserve.refusals import ARCHIVE, VERSION, Refusals, refused, unreadable
 
 log = logging.getLogger(__name__)

@@ -6,7 +6,8 @@ import json
 import logging
 from typing import Any
 
-from webui.torchserve.client import NotReady, TorchServeError, text
+from webui.torchserve.client import text
+from webui.torchserve.errors import NotReady, TorchServeError
 
 log = logging.getLogger(__name__)
 

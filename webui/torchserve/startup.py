@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 START_S = 330.0  # above the archive's own limit for a worker's start (startupTimeout)
+TAIL_BYTES = 2**20  # of the log that are searched at most
 MAX_CRASHES = 3  # of each worker, before it is given up
 
 ERROR_LINE = re.compile(r"MODEL_LOG - ((?:[\w.]*(?:Error|Exception)|MemoryError)\b.*)")
@@ -46,7 +47,7 @@ class Startup:
         if self._log is None:
             return None
         with contextlib.suppress(OSError), self._log.open("rb") as log:
-            log.seek(self._offset)
+            log.seek(max(self._offset, self._log.stat().st_size - TAIL_BYTES))
             lines = log.read().decode(errors="replace").splitlines()
             found = [ERROR_LINE.search(line) for line in lines if self._worker in line]
             return next((one[1].strip() for one in reversed(found) if one), None)

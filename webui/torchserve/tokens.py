@@ -31,13 +31,25 @@ class KeysUnreadable(OSError):
 
 def read_key(path: Path, kind: Kind) -> str:
     """The key of this kind that the file at `path` holds now. Raises KeysUnreadable."""
+    return _read(path, kind, "key")
+
+
+def read_start(path: Path) -> str:
+    """What tells one start of TorchServe from another. Raises KeysUnreadable.
+
+    That is when the keys expire, to the nanosecond: always equally long after the start.
+    """
+    return _read(path, "management", "expiration time")
+
+
+def _read(path: Path, kind: Kind, member: str) -> str:
     give_up = time.monotonic() + READ_FOR_S
     while True:
         try:
-            return str(json.loads(path.read_bytes())[kind]["key"])
+            return str(json.loads(path.read_bytes())[kind][member])
         except OSError as error:
             raise KeysUnreadable(f"{path}: {error.strerror}") from error
         except (ValueError, KeyError, TypeError) as error:
             if time.monotonic() >= give_up:
-                raise KeysUnreadable(f"{path} holds no {kind} key: {error!r}") from error
+                raise KeysUnreadable(f"{path} holds no {kind} {member}: {error!r}") from error
         time.sleep(READ_EVERY_S)

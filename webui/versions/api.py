@@ -54,8 +54,14 @@ def check_names() -> None:
 
 @bp.get("/models")
 def list_models() -> Response:
-    """Every model with all its versions."""
-    return jsonify(models=service(Catalogue).models())
+    """Every model with all its versions, and what of them could not be kept or brought back."""
+    deployment = service(Deployment)
+    lost = [
+        {"model": model, "version": version, "message": message}
+        for (model, version), message in sorted(dict(deployment.unrestored).items())
+    ]
+    models = service(Catalogue).models()
+    return jsonify(models=models, lost=lost, unsaved=deployment.state.problem)
 
 
 @bp.post("/models")
@@ -159,16 +165,21 @@ def upload() -> tuple[Response, int]:
     store, audit = service(Store), service(Audit)
     with store.part() as part:
         name = _receive(part)
-        try:
+        with audit.recorded(auth.actor(), "upload") as done:
             archive = store.accept(part, name)
-        except ServiceError as error:
-            audit.record(auth.actor(), "upload", "refused", f"{name}: {error.message}")
-            raise
-    message = f"{name} ({archive.size_bytes / MEBIBYTE:.1f} MB) is in the model store."
-    audit.record(
-        auth.actor(), "upload", "done", message, model=archive.model, version=archive.version
-    )
+            done(
+                f"{name} ({archive.model} {archive.version}, "
+                f"{archive.size_bytes / MEBIBYTE:.1f} MB) is in the model store."
+            )
     return jsonify({**archive.to_json(), "registered": []}), 201
+
+
+@bp.delete("/archives/<archive>")
+def delete_archive(archive: str) -> tuple[str, int]:
+    """Remove an archive that is not registered from the model store."""
+    check_name(archive)
+    service(Deployment).delete_archive(auth.actor(), archive)
+    return "", 204
 
 
 @bp.get("/audit")
@@ -189,6 +200,7 @@ def show_canary() -> Response:
         model=service(Known).model,
         version=setting.version if setting else None,
         share=setting.share if setting else 0,
+        since=canary.since,
         compared=canary.compared(),
     )
 

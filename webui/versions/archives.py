@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import stat
 import tempfile
 import time
 import zipfile
@@ -12,19 +10,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import lru_cache
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import IO, Any
 
 from webui.administrator.audit import Refused
-from webui.web.names import RULE, is_archive_name, is_name
+from webui.torchserve import handlers
+from webui.versions.inspection import BadArchive, check_manifest, inspect, read_json
+from webui.web.names import RULE, is_archive_name
 from webui.web.problem import ServiceError
-from webui.web.settings import MEBIBYTE
 
-MANIFEST = "MAR-INF/MANIFEST.json"
 CARD = "model_card.json"
-OURS = (CARD, "handler/caption_handler.py")  # what an archive of this repository has
-TEXT_BYTES = 256 * 1024  # of a manifest or a card
-ENTRIES = 10_000
 EXPANSION = 4  # an archive may unpack to this many times the largest upload
 PART = ".upload-"
 STALE_S = 24 * 3600.0  # after which what an interrupted upload left is removed
@@ -43,13 +38,6 @@ SHOWN_OF_CARD = (
 )
 
 
-class BadArchive(ServiceError):
-    """A file that TorchServe could not serve, or that should not be unpacked."""
-
-    code = 422
-    type = "BadArchive"
-
-
 @dataclass(frozen=True)
 class Archive:
     """One archive of the model store; `problem` says why it cannot be registered."""
@@ -59,6 +47,8 @@ class Archive:
     model: str | None = None
     version: str | None = None
     ours: bool = False  # has a card and this repository's handler
+    handler: int | None = None  # the version of that handler
+    behind: bool = False  # that is older than this page, and lacks what was mended since
     card: dict[str, Any] | None = None
     problem: str | None = None
 
@@ -68,7 +58,7 @@ class Archive:
 
 
 class Store:
-    """The folder of the archives, which the page reads and adds to, and never removes from."""
+    """The folder of the archives, which the page reads, adds to and removes from."""
 
     def __init__(self, folder: Path, max_bytes: int) -> None:
         self._folder = folder
@@ -140,6 +130,19 @@ class Store:
         assert archive is not None
         return archive
 
+    def delete(self, name: str) -> None:
+        """Remove an archive. Raises ServiceError: 404 where there is none, 507 where it stays."""
+        try:
+            (self._folder / name).unlink()
+        except FileNotFoundError as error:
+            raise ServiceError(
+                f"There is no {name[:100]} in the model store. See the list of archives.",
+                code=404,
+                type="NoSuchArchive",
+            ) from error
+        except OSError as error:
+            raise unwritable(error) from error
+
     @staticmethod
     def _read(path: Path) -> Archive | None:
         try:
@@ -168,91 +171,6 @@ def check_name(name: str) -> None:
         )
 
 
-def inspect(path: Path, max_unpacked: int) -> tuple[str, str]:
-    """Model and version of a whole, sound archive. Raises BadArchive.
-
-    These are checks against mistakes: whoever may register an archive may run code anyway.
-    """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            entries = archive.infolist()
-            _check_entries(entries, max_unpacked)
-            model, version = _check_manifest(archive)
-            damaged = archive.testzip()
-    except (zipfile.BadZipFile, NotImplementedError, EOFError) as error:
-        raise BadArchive(
-            "Expected a model archive (a zip file that torch-model-archiver or `python -m "
-            "training.archive` makes), got something else or not all of it. Send it again.",
-            code=415,
-            type="NotAnArchive",
-        ) from error
-    if damaged is not None:
-        raise BadArchive(f"{damaged[:100]} in the archive is damaged. Make it again.")
-    return model, version
-
-
-def _check_entries(entries: list[zipfile.ZipInfo], max_unpacked: int) -> None:
-    if len(entries) > ENTRIES:
-        raise BadArchive(f"The archive has {len(entries)} files; {ENTRIES} are accepted.")
-    if (size := sum(entry.file_size for entry in entries)) > max_unpacked:
-        raise BadArchive(
-            f"The archive unpacks to {size / MEBIBYTE:.0f} MB; at most "
-            f"{max_unpacked / MEBIBYTE:.0f} MB are accepted. Raise CAPTIONIZE_MAX_ARCHIVE_MB."
-        )
-    for entry in entries:
-        parts = PurePosixPath(entry.filename).parts
-        outside = entry.filename.startswith("/") or ".." in parts or "\\" in entry.orig_filename
-        if outside or stat.S_ISLNK(entry.external_attr >> 16) or entry.flag_bits & 1:
-            raise BadArchive(
-                f"The archive holds {entry.filename[:100]!r}, which is a link, encrypted or lies "
-                "outside of its folder. Make it with `python -m training.archive`."
-            )
-
-
-def _check_manifest(archive: zipfile.ZipFile) -> tuple[str, str]:
-    model = _manifest(archive)
-    name, version = str(model.get("modelName")), str(model.get("modelVersion"))
-    for what, value in (("modelName", name), ("modelVersion", version)):
-        if not is_name(value):
-            raise BadArchive(
-                f"{what} in {MANIFEST}: expected {RULE}, got {value[:100]!r}. Pack the archive "
-                "again."
-            )
-    files = {"handler": str(model.get("handler", "")).split(":")[0]}
-    if "serializedFile" in model:
-        files["serializedFile"] = str(model["serializedFile"])
-    for what, file in files.items():
-        if not file or file not in archive.namelist():
-            raise BadArchive(
-                f"{what} in {MANIFEST}: expected a file that is in the archive, got "
-                f"{file[:100]!r}. Pack the archive again."
-            )
-    return name, version
-
-
-def _manifest(archive: zipfile.ZipFile) -> dict[str, Any]:
-    """The manifest's part about the model. Raises BadArchive."""
-    manifest = _json(archive, MANIFEST)
-    model = manifest.get("model") if manifest else None
-    if not isinstance(model, dict):
-        raise BadArchive(
-            f"Expected {MANIFEST} with the member 'model' in the archive, got none. Make the "
-            "archive with `python -m training.archive` or torch-model-archiver."
-        )
-    return model
-
-
-def _json(archive: zipfile.ZipFile, name: str) -> dict[str, Any] | None:
-    """A JSON object in the archive, or None where there is none of a sensible size."""
-    try:
-        if archive.getinfo(name).file_size > TEXT_BYTES:
-            return None
-        content = json.loads(archive.read(name))
-    except (KeyError, ValueError, RecursionError):
-        return None
-    return content if isinstance(content, dict) else None
-
-
 @lru_cache(maxsize=256)
 def _describe(path: Path, size: int, modified: int, inode: int) -> Archive:
     """What a file of the model store is, without reading all of it.
@@ -261,14 +179,16 @@ def _describe(path: Path, size: int, modified: int, inode: int) -> Archive:
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            names = set(archive.namelist())
-            model, version = _check_manifest(archive)
-            card = shown(_json(archive, CARD))
+            model, version = check_manifest(archive)
+            card = shown(read_json(archive, CARD))
+            handler = handlers.version(archive)
     except BadArchive as error:
         return Archive(path.name, size, problem=error.message)
-    except (zipfile.BadZipFile, NotImplementedError, EOFError, OSError):
+    except handlers.UNREADABLE:
         return Archive(path.name, size, problem="This file is no archive, or not all of one.")
-    return Archive(path.name, size, model, version, names.issuperset(OURS), card)
+    behind = handlers.is_behind(handler)
+    ours = card is not None and handler is not None
+    return Archive(path.name, size, model, version, ours, handler, behind, card)
 
 
 def shown(card: dict[str, Any] | None) -> dict[str, Any] | None:

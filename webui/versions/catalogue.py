@@ -7,7 +7,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Any
 
-from webui.torchserve.client import TorchServeError
+from webui.torchserve.errors import TorchServeError
 from webui.torchserve.management import Management, Version
 from webui.versions.archives import Store, shown
 from webui.web.state import State
@@ -57,25 +57,41 @@ class Catalogue:
                 registered[one["archive"]].append(f"{model['name']} {one['version']}")
         return [{**one.to_json(), "registered": registered[one.name]} for one in self.store.all()]
 
+    def use_of(self, archive: str) -> str | None:
+        """Why an archive of this name is needed, in a sentence; None where it is not."""
+        state = self.state.get()
+        served = {
+            f"{model} {one.version}": one.archive
+            for model in self.management.models()
+            for one in self.management.versions(model)
+        }
+        wanted = {
+            f"{model} {version}": one.archive
+            for model, versions in state.models.items()
+            for version, one in versions.versions.items()
+        }
+        for subject, name in {**wanted, **served}.items():
+            if name == archive:
+                return f"{archive} is registered as {subject}. Unregister that first."
+        if archive in state.loaded.values():
+            return (
+                f"{archive} is named by load_models in config.properties, and without it nothing "
+                "would start. Remove it there and start Captionize again."
+            )
+        return None
+
     def previous_default(self, model: str, versions: list[Version]) -> str | None:
-        """The default before this one, while it is among the `versions`."""
-        stored = self.state.get(f"previous/{model}")
-        return next((v.version for v in versions if v.version == stored and not v.default), None)
-
-    def remember_default(self, model: str, version: str) -> None:
-        """Remember what was the default, over a restart of the page too."""
-        self.state.set(f"previous/{model}", version)
-
-    def forget_default(self, model: str, version: str) -> None:
-        """Forget a previous default that is unregistered: its number may come back as another."""
-        if self.state.get(f"previous/{model}") == version:
-            self.state.set(f"previous/{model}", None)
+        """The default before this one, the latest of those that are still among the `versions`."""
+        wanted = self.state.get().models.get(model)
+        there = {one.version for one in versions if not one.default}
+        return next((v for v in reversed(wanted.previous if wanted else []) if v in there), None)
 
     def _described(self, model: str, version: Version) -> dict[str, Any]:
         """A version with its card: the archive's, or a worker's where the page sees no archive."""
         archive = self.store.get(version.archive)
         card = archive.card if archive else self._worker_card(model, version)
-        return {**version.to_json(), "card": card}
+        behind = archive is not None and archive.behind
+        return {**version.to_json(), "card": card, "behind": behind}
 
     def _worker_card(self, model: str, version: Version) -> dict[str, Any] | None:
         key = (model, version.version, version.archive)

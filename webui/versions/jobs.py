@@ -40,6 +40,11 @@ class Job:
         return {name: value for name, value in asdict(self).items() if name != "subject"}
 
 
+def _begun(action: str, subject: str, model: str | None, version: str | None) -> Job:
+    key = secrets.token_hex(8)
+    return Job(key, action, subject, model, version, "running", "Begun.", now(), None)
+
+
 class Jobs:
     """The jobs of this process. Their threads end with it: nothing waits for a worker at a stop."""
 
@@ -61,16 +66,29 @@ class Jobs:
         It returns its last message, or raises. Raises ServiceError: 409 while another job works on
         the same `subject`, 503 while too many run.
         """
-        key = secrets.token_hex(8)
-        job = Job(key, action, subject, model, version, "running", "Begun.", now(), None)
+        job = _begun(action, subject, model, version)
         with self._lock:
-            self._check_free(subject)
-            self._jobs[key] = job
-            ended = [one.id for one in self._jobs.values() if one.state != "running"]
-            for oldest in ended[: max(0, len(self._jobs) - KEPT)]:
-                del self._jobs[oldest]
-        threading.Thread(target=self._run, args=(key, work), daemon=True).start()
+            if len(self._subjects()) >= AT_ONCE:
+                raise ServiceError(
+                    f"{AT_ONCE} jobs are running. Wait for one of them to end and try again.",
+                    code=503,
+                    type="Busy",
+                    retry_after_s=10,
+                )
+            self._add(job)
+        threading.Thread(target=self._run, args=(job.id, work), daemon=True).start()
         return job
+
+    def run(self, action: str, model: str, version: str, work: Work) -> None:
+        """Run `work` on a version in this thread, however many others run.
+
+        Its outcome is the job's; nothing but a ServiceError 409, for another job that works on the
+        same version, is raised.
+        """
+        job = _begun(action, f"{model} {version}", model, version)
+        with self._lock:
+            self._add(job)
+        self._run(job.id, work)
 
     def get(self, identifier: str) -> Job | None:
         """The job with this id as it stands now."""
@@ -91,21 +109,17 @@ class Jobs:
         """What the running jobs work on."""
         return [one.subject for one in self._jobs.values() if one.state == "running"]
 
-    def _check_free(self, subject: str) -> None:
-        running = self._subjects()
-        if subject in running:
+    def _add(self, job: Job) -> None:
+        if job.subject in self._subjects():
             raise ServiceError(
-                f"A job for {subject} is still running. Wait for its end and try again.",
+                f"A job for {job.subject} is still running. Wait for its end and try again.",
                 code=409,
                 type="JobUnderWay",
             )
-        if len(running) >= AT_ONCE:
-            raise ServiceError(
-                f"{AT_ONCE} jobs are running. Wait for one of them to end and try again.",
-                code=503,
-                type="Busy",
-                retry_after_s=10,
-            )
+        self._jobs[job.id] = job
+        ended = [one.id for one in self._jobs.values() if one.state != "running"]
+        for oldest in ended[: max(0, len(self._jobs) - KEPT)]:
+            del self._jobs[oldest]
 
     def _run(self, key: str, work: Work) -> None:
         state, message = "failed", "Something went wrong here; see the page's log."

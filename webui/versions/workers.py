@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from webui.torchserve import startup
-from webui.torchserve.client import TorchServeError
+from webui.torchserve.errors import TorchServeError
 from webui.torchserve.management import Management, Version
 from webui.versions.jobs import Progress
 from webui.web.problem import ServiceError

@@ -2,25 +2,53 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import math
 import time
 from typing import TypeVar, cast
 
 from flask import Flask, current_app
 from flask_limiter import Limiter
-from flask_limiter.util import get_remote_address
 from flask_wtf.csrf import CSRFError, CSRFProtect  # type: ignore[import-untyped]
+from limits.storage import MemoryStorage
 
+from webui.web.proxies import network
 from webui.web.settings import Settings
 
-__all__ = ["CSRFError", "csrf", "limiter", "provide", "seconds_to_wait", "service", "upload_limit"]
+__all__ = [
+    "CSRFError",
+    "csrf",
+    "limiter",
+    "provide",
+    "seconds_to_wait",
+    "service",
+    "upload_limit",
+]
 
 T = TypeVar("T")
 
 csrf = CSRFProtect()
 
-# Counted in the memory of this process: the page runs as one process with many threads.
-limiter = Limiter(get_remote_address, storage_uri="memory://")
+
+class BoundedMemory(MemoryStorage):
+    """Counts in the memory of this process, for a bounded number of addresses.
+
+    Whoever has more addresses than that has as many limits of their own anyway.
+    """
+
+    STORAGE_SCHEME = ["bounded-memory"]  # noqa: RUF012
+    MOST = 50_000  # some 20 MB
+
+    def incr(self, key: str, expiry: float, amount: int = 1) -> int:
+        while len(self.storage) >= self.MOST and key not in self.storage:
+            with contextlib.suppress(RuntimeError):  # another thread changed it just now
+                self.clear(next(iter(self.storage)))  # the oldest
+        return super().incr(key, expiry, amount)
+
+
+limiter = Limiter(network, storage_uri=f"{BoundedMemory.STORAGE_SCHEME[0]}://")
+logging.getLogger("flask-limiter").setLevel(logging.WARNING)  # its notes name who was refused
 
 
 upload_limit = limiter.shared_limit(lambda: service(Settings).rate_limit, scope="uploads")

@@ -31,7 +31,7 @@ class ServiceError(Exception):
     @property
     def title(self) -> str:
         """The heading over the message on a page."""
-        return TITLES.get(self.code, OTHER_TITLE)
+        return TITLES.get(self.type) or TITLES.get(self.code, OTHER_TITLE)
 
     def to_json(self) -> dict[str, Any]:
         """The error in the form that every part of the service answers."""
@@ -45,9 +45,11 @@ class BadUpload(ServiceError):
     type = "BadUpload"
 
 
-TITLES = {  # the heading over an error on the page, by status
+TITLES: dict[int | str, str] = {  # the heading over an error on the page, by status or type
+    "Restarting": "The captioning service is being started again",
     400: "That did not work",
     404: "Not found",
+    408: "This took too long",
     413: "This picture is too large",
     415: "This is not a picture we can read",
     422: "This picture cannot be used",

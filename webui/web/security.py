@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from io import BytesIO
-from typing import IO
+from typing import IO, Any
 
 from flask import Flask, Request, Response, request
 from flask.sessions import SecureCookieSessionInterface
 
-CHUNK = 64 * 1024  # bytes read at a time
-DRAINED = 4  # a refused body is read up to so many times the limit
+from webui.web.proxies import under_tls
+from webui.web.settings import LOOPBACK
 
 HEADERS = {
     "Content-Security-Policy": (
@@ -47,10 +47,21 @@ class MemoryRequest(Request):
 
 
 class CookieSession(SecureCookieSessionInterface):
-    """Flask's session, whose cookie is Secure exactly when the request came over TLS."""
+    """Flask's session, whose cookie is Secure exactly when the visitor came over TLS."""
 
     def get_cookie_secure(self, app: Flask) -> bool:
-        return request.is_secure
+        return under_tls()
+
+
+def any_name(wsgi_app: Callable[..., Any], paths: Container[str]) -> Callable[..., Any]:
+    """Have these answer under every host name: probes ask by an address that nobody has named."""
+
+    def under_our_own(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+        if environ.get("PATH_INFO") in paths:
+            environ = {**environ, "HTTP_HOST": LOOPBACK[0]}
+        return wsgi_app(environ, start_response)
+
+    return under_our_own
 
 
 def init_app(app: Flask) -> None:
@@ -64,7 +75,6 @@ def init_app(app: Flask) -> None:
         # A form may stay open as long as the session does.
         WTF_CSRF_TIME_LIMIT=None,
     )
-    app.after_request(_drain)
     app.after_request(_set_headers)
 
 
@@ -72,19 +82,4 @@ def _set_headers(response: Response) -> Response:
     response.headers.update(HEADERS)
     if request.endpoint != "static":
         response.headers["Cache-Control"] = "no-store"
-    return response
-
-
-def _drain(response: Response) -> Response:
-    """Read what is left of a refused body, so that the client gets to see the answer.
-
-    Closing a connection with unread data resets it, and a browser then shows a network error
-    in place of our sentence. Bounded: whoever sends far more than the limit gets the reset. Only
-    where the server ends the stream with the body, as gunicorn does; elsewhere reading on blocks.
-    """
-    if response.status_code >= 400 and request.environ.get("wsgi.input_terminated"):
-        left = DRAINED * (request.max_content_length or 0)
-        stream = request.environ["wsgi.input"]
-        while left > 0 and (chunk := stream.read(min(CHUNK, left))):
-            left -= len(chunk)
     return response

@@ -1,6 +1,6 @@
 """What an operator can change: the one reader of the CAPTIONIZE_* variables, for every program.
 
-The launcher, gunicorn's configuration, the page and `webui.admin` all read them here, so that a
+The launcher, the page, its server and `webui.admin` all read them here, so that a
 variable means the same to each, and so that a default stands in one place.
 """
 
@@ -131,7 +131,8 @@ class Settings:
     admin_token: str = _text(  # for scripts; empty: none
         "", TOKEN.fullmatch, "at least 32 characters, printable ASCII without spaces", repr=False
     )
-    audit_log: str = ""  # a file, one JSON object a line; empty: the process's log alone
+    state_dir: str = ""  # a folder for what must last; empty: that of the audit log
+    audit_log: str = ""  # a file, one JSON object a line; empty: in state_dir
     model_log: str = ""  # where TorchServe writes the workers' output; empty: nowhere
     log_format: str = _text("json", ("json", "text").__contains__, "json or text")
     proxies: int = _number(0, 0, 10)  # reverse proxies in front whose X-Forwarded-* are believed
@@ -161,6 +162,19 @@ class Settings:
     def max_archive_bytes(self) -> int:
         """Largest archive in bytes."""
         return int(self.max_archive_mb * MEBIBYTE)
+
+    @property
+    def audit_file(self) -> Path | None:
+        """The audit log's file; None: the process's log alone."""
+        if self.audit_log or self.state_dir:
+            return Path(self.audit_log or Path(self.state_dir, "audit.jsonl")).absolute()
+        return None
+
+    @property
+    def state_file(self) -> Path | None:
+        """Where what is to be served is kept; None: in memory alone."""
+        file = self.audit_file
+        return Path(self.state_dir or file.parent, "desired.json").absolute() if file else None
 
     @property
     def administrator(self) -> bool:

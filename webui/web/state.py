@@ -1,4 +1,4 @@
-"""What is remembered over a restart of the page: previous defaults and the canary."""
+"""What is to be served, in one small file that outlives the page, TorchServe and the machine."""
 
 from __future__ import annotations
 
@@ -6,47 +6,178 @@ import json
 import logging
 import os
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+from webui.web.names import is_name
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
+FORMAT = 1
+MOST = 65_535  # a number of workers, of pictures or of milliseconds is below this
+
+
+@dataclass
+class WantedVersion:
+    """How a version was registered; None: as the archive or TorchServe's configuration says."""
+
+    archive: str
+    workers: int | None = None
+    batch_size: int | None = None
+    max_batch_delay: int | None = None  # milliseconds
+
+
+@dataclass
+class WantedModel:
+    """The versions of a model that are to be served."""
+
+    default: str
+    previous: list[str] = field(default_factory=list)  # defaults to roll back to, the newest last
+    versions: dict[str, WantedVersion] = field(default_factory=dict)
+
+
+@dataclass
+class Wanted:
+    """All that is to be served."""
+
+    torchserve: str = ""  # the start of TorchServe whose load_models was taken in last
+    loaded: dict[str, str] = field(default_factory=dict)  # what that named: version -> archive
+    models: dict[str, WantedModel] = field(default_factory=dict)
+    canary: dict[str, Any] | None = None  # its version and its share
+
 
 class State:
-    """A few values by key, in memory and, where there is a `path`, in a small JSON file."""
+    """What is wanted, in memory and, where there is a `path`, in a JSON file."""
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
-        self._lock = threading.Lock()
-        self._values: dict[str, Any] = {}
+        self._lock = threading.RLock()
+        self._wanted = Wanted()
+        self.problem: str | None = None  # why what is wanted would not outlive the page
         if path is not None and path.exists():
+            self._read(path)
+        elif path is not None:
+            self._write()  # so that a folder that cannot be written is known from the start
+
+    def get(self) -> Wanted:
+        """What is wanted now; to be read only."""
+        return self._wanted
+
+    @contextmanager
+    def change(self) -> Iterator[Wanted]:
+        """Change what is wanted; written when the block ends, and forgotten when it fails."""
+        with self._lock:
+            changed = deepcopy(self._wanted)
+            yield changed
+            if changed != self._wanted:
+                self._wanted = changed
+                self._write()
+
+    def _read(self, path: Path) -> None:
+        try:
+            self._wanted = parse(json.loads(path.read_bytes()))
+        except (OSError, ValueError, RecursionError) as error:
+            aside = path.with_name(f"{path.name}.damaged")
+            log.error(
+                "%s cannot be read (%s). It is set aside as %s, and what TorchServe serves now is "
+                "taken for what is wanted.",
+                *(path, error, aside.name),
+            )
             try:
-                values = json.loads(path.read_bytes())
-                self._values = values if isinstance(values, dict) else {}
-            except (OSError, ValueError) as error:
-                log.error("%s cannot be read and is begun anew: %s", path, error)
-
-    def get(self, key: str) -> Any:
-        """The value under `key`, or None."""
-        with self._lock:
-            return self._values.get(key)
-
-    def set(self, key: str, value: Any) -> None:
-        """Remember `value`, which JSON can hold, under `key`; None forgets it."""
-        with self._lock:
-            if value is None:
-                self._values.pop(key, None)
-            else:
-                self._values[key] = value
-            self._write()
+                os.replace(path, aside)
+            except OSError as failed:
+                log.error("%s cannot be set aside: %s", path, failed)
 
     def _write(self) -> None:
         if self._path is None:
             return
+        text = json.dumps({"format": FORMAT, **asdict(self._wanted)}, indent=2)
         try:
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             # Into place as a whole: a reader, or a crash, never meets half of it.
             new = self._path.with_suffix(".new")
-            new.write_text(json.dumps(self._values, indent=2) + "\n", encoding="utf-8")
+            with open(new, "w", encoding="utf-8", opener=partial(os.open, mode=0o600)) as file:
+                file.write(f"{text}\n")
+                file.flush()
+                os.fsync(file.fileno())
             os.replace(new, self._path)
+            self.problem = None
         except OSError as error:
             log.error("%s cannot be written: %s", self._path, error)
+            self.problem = (
+                f"The state folder cannot be written ({error.strerror}), so the last changes will "
+                "not outlive the page. Make room, or give the page's user the right to write."
+            )
+
+
+def parse(raw: Any) -> Wanted:
+    """What a file says. Raises ValueError with what was expected there and what came."""
+    whole = _is(dict, raw, "an object")
+    if whole.get("format") != FORMAT:
+        raise ValueError(f"expected format {FORMAT}, got {whole.get('format')!r}")
+    loaded = _is(dict, whole.get("loaded"), "an object for loaded")
+    models = _is(dict, whole.get("models"), "an object for models")
+    canary = whole.get("canary")
+    return Wanted(
+        torchserve=_is(str, whole.get("torchserve"), "a text for torchserve"),
+        loaded={one: _archive(archive) for one, archive in loaded.items()},
+        models={_name(name): _model(model) for name, model in models.items()},
+        canary=None if canary is None else _canary(canary),
+    )
+
+
+def _model(raw: Any) -> WantedModel:
+    model = _is(dict, raw, "an object for a model")
+    previous = _is(list, model.get("previous"), "a list for previous")
+    versions = _is(dict, model.get("versions"), "an object for versions")
+    return WantedModel(
+        default=_name(model.get("default")),
+        previous=[_name(one) for one in previous],
+        versions={_name(name): _version(version) for name, version in versions.items()},
+    )
+
+
+def _version(raw: Any) -> WantedVersion:
+    version = _is(dict, raw, "an object for a version")
+    numbers = ("workers", "batch_size", "max_batch_delay")
+    return WantedVersion(
+        _archive(version.get("archive")), *(_number(version.get(name), name) for name in numbers)
+    )
+
+
+def _canary(raw: Any) -> dict[str, Any]:
+    canary = _is(dict, raw, "an object for canary")
+    share = canary.get("share")
+    if not isinstance(share, int | float) or not 0 < share <= 1:
+        raise ValueError(f"expected a share above 0 and up to 1, got {share!r}")
+    return {"version": _name(canary.get("version")), "share": share}
+
+
+def _number(value: Any, name: str) -> int | None:
+    if value is None or (type(value) is int and 0 <= value <= MOST):
+        return value
+    raise ValueError(f"expected a whole number for {name}, got {value!r}")
+
+
+def _name(value: Any) -> str:
+    if isinstance(value, str) and is_name(value):
+        return value
+    raise ValueError(f"expected the name of a model or a version, got {value!r}")
+
+
+def _archive(value: Any) -> str:
+    # Not only names that the page would accept: load_models may name others.
+    return _is(str, value, "the name of an archive")
+
+
+def _is(kind: type[T], value: Any, what: str) -> T:
+    if isinstance(value, kind):
+        return value
+    raise ValueError(f"expected {what}, got {value!r:.80}")

@@ -42,7 +42,7 @@ def archive(path: Path, version: str) -> Path:
 @pytest.fixture(scope="module")
 def archives(store: Path) -> Iterator[None]:
     """In the model store: a second version, and one that cannot start."""
-    archive(store / "second.mar", "2.0")
+    archive(store / "second.mar", "5.0")
     write_archive(store / "broken.mar", version="4.0", code=BROKEN)
     yield
     for name in ("second.mar", "broken.mar"):

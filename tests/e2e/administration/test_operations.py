@@ -101,8 +101,8 @@ def test_captions_of_the_real_service_are_drawn(browser: Browser, service: Servi
     expect(figure(page, "p95_seconds").locator(".value")).to_have_text(seconds)
     expect(figure(page, "failed_share").locator(".value")).to_have_text(re.compile(r"^[\d.]+ %$"))
     expect(figure(page, "waiting")).to_contain_text(re.compile(r"of at most \d+ requests"))
-    served = re.compile(r"^1\.1 ?default 1 of 1 ready · \d+ MB$")
-    listed = page.get_by_role("region", name="Versions").locator("li").filter(has_text="1.1")
+    served = re.compile(r"^2\.0 ?default 1 of 1 ready · \d+ MB$")
+    listed = page.get_by_role("region", name="Versions").locator("li").filter(has_text="2.0")
     expect(listed).to_have_text(served)
     assert "M" in drawn(page, "captions")  # it has a past although nobody looked
     expect_accessible(page)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, Route, expect
 from werkzeug.serving import make_server
 
 from tests.e2e.accessibility import expect_accessible
@@ -83,7 +83,7 @@ def test_a_version_comes_and_goes(page: Page, service: Service) -> None:
     expect(first.locator(".workers li")).to_contain_text("ready")
     first.get_by_text("About this model").click()
     expect(first).to_contain_text("Describes a photo in one English sentence.")
-    expect(first).to_contain_text("0.588")
+    expect(first).to_contain_text("0.57")
     expect_accessible(page)
     expect_no_sideways_scrolling(page)
 
@@ -92,22 +92,22 @@ def test_a_version_comes_and_goes(page: Page, service: Service) -> None:
     expect_accessible(page)
     page.get_by_label("Batch size").fill("4")
     page.get_by_role("dialog").get_by_role("button", name="Register").click()
-    outcome(page, "captioner 2.0 is registered with 1 worker.")
-    second = card(page, "2.0")
+    outcome(page, "captioner 5.0 is registered with 1 worker.")
+    second = card(page, "5.0")
     expect(second.locator(".state")).to_have_text("Ready")
     expect(second).to_contain_text("4, within")
 
     second.get_by_role("button", name="Workers").click()
     page.get_by_role("spinbutton", name="Workers").fill("2")
     page.keyboard.press("Enter")
-    outcome(page, "captioner 2.0 has 2 workers.")
+    outcome(page, "captioner 5.0 has 2 workers.")
     expect(second.locator(".workers li")).to_have_count(2)
 
     page.locator("#canary-share").fill("100")
     page.get_by_role("button", name="Turn on").click()
-    outcome(page, "100% of the captions go to 2.0.")
+    outcome(page, "100% of the captions go to 5.0.")
     expect(second).to_contain_text("Canary, 100%")
-    assert caption(service).json()["model"]["version"] == "2.0"
+    assert caption(service).json()["model"]["version"] == "5.0"
     expect(page.locator("#compared tr").nth(1).locator("td").first).not_to_have_text("0")
     expect_accessible(page)
     expect_no_sideways_scrolling(page)
@@ -116,9 +116,9 @@ def test_a_version_comes_and_goes(page: Page, service: Service) -> None:
 
     second.get_by_role("button", name="Make default").click()
     page.get_by_role("dialog").get_by_role("button", name="Make default").click()
-    outcome(page, "captioner 2.0 is the default.")
+    outcome(page, "captioner 5.0 is the default.")
     expect(second).to_contain_text("Default")
-    assert caption(service).json()["model"]["version"] == "2.0"
+    assert caption(service).json()["model"]["version"] == "5.0"
 
     page.get_by_role("button", name=f"Roll back to {VERSION}").click()
     outcome(page, f"Rolled back: captioner {VERSION} is the default again.")
@@ -132,12 +132,38 @@ def test_a_version_comes_and_goes(page: Page, service: Service) -> None:
     expect(second.get_by_role("button", name="Unregister")).to_be_focused()
     page.keyboard.press("Enter")
     dialog.get_by_role("button", name="Unregister").click()
-    outcome(page, "captioner 2.0 is unregistered.")
+    outcome(page, "captioner 5.0 is unregistered.")
     expect(second).to_have_count(0)
     expect(page.locator("main")).to_be_focused()
     history = page.locator("#audit li").first
-    expect(history).to_contain_text("captioner 2.0 is unregistered.")
+    expect(history).to_contain_text("captioner 5.0 is unregistered.")
     expect(history).to_contain_text("The administrator at 127.0.0.1")
+    assert page.locator("#audit").get_by_text("Logged in.").count() == 0
+    page.get_by_label("Shown in the history").select_option("Log-ins")
+    expect(history).to_contain_text("Logged in.")
+    expect_accessible(page)
+
+
+def test_what_could_not_be_brought_back_is_said(page: Page) -> None:
+    message = "There is no such file in the model store."
+    lost = {"model": "captioner", "version": "6.0", "message": message}
+
+    def answer(route: Route) -> None:
+        models = route.fetch().json()
+        route.fulfill(json={**models, "lost": [lost], "unsaved": "The disk is full."})
+
+    page.route("**/api/models", answer)
+    note = page.locator("#lost")
+    expect(note).to_contain_text(f"captioner 6.0 could not be brought back. {message}")
+    expect(page.locator("#unsaved")).to_contain_text("The disk is full.")
+    expect_accessible(page)
+    expect_no_sideways_scrolling(page)
+    page.route("**/api/models/captioner/6.0", lambda route: route.fulfill(status=204))
+    page.get_by_role("button", name="Forget captioner 6.0").click()
+    outcome(page, "captioner 6.0 is not wanted any more.")
+    page.unroute("**/api/models")
+    expect(note).to_be_empty()
+    expect(page.locator("#unsaved")).to_be_hidden()
 
 
 def test_what_cannot_start_is_undone(page: Page) -> None:
@@ -157,6 +183,13 @@ def test_an_archive_is_uploaded(page: Page, store: Path, tmp_path: Path) -> None
         outcome(page, "new.mar (captioner 5.0) is in the model store")
         expect(page.get_by_role("button", name="Register new.mar")).to_be_visible()
         assert (store / "new.mar").read_bytes() == new.read_bytes()
+        page.get_by_role("button", name="Delete new.mar").click()
+        expect_accessible(page)
+        page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+        outcome(page, "new.mar is deleted.")
+        expect(page.get_by_role("button", name="Register new.mar")).to_have_count(0)
+        expect(page.get_by_role("button", name="Delete captioner.mar")).to_have_count(0)
+        assert not (store / "new.mar").exists()
         text = tmp_path / "text.mar"
         text.write_text("This is no archive.")
         page.get_by_label("Upload an archive").set_input_files(text)

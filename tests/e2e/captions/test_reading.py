@@ -6,6 +6,7 @@ import ast
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
@@ -174,15 +175,24 @@ def test_an_alternative_becomes_the_caption(page: Page, pictures: dict[str, Path
     expect(page.locator(".picture canvas")).to_be_visible(timeout=ANSWER_MS)
 
 
-@pytest.mark.parametrize(("confidence", "marked"), [(0.1, True), (0.6, False)])
+@pytest.mark.parametrize(
+    ("found", "mark"),
+    [
+        ({"confidence": 0.1}, "Not sure: may well be wrong"),
+        ({"confidence": 0.1, "trust": "right"}, ""),
+        ({"confidence": 0.6, "trust": "unknown"}, "This does not look like a photo it knows."),
+    ],
+)
 def test_a_doubtful_caption_is_marked(
-    page: Page, pictures: dict[str, Path], confidence: float, marked: bool
+    page: Page, pictures: dict[str, Path], found: dict[str, Any], mark: str
 ) -> None:
-    answer_all(page, {**ANSWER, "captions": [{**ANSWER["captions"][0], "confidence": confidence}]})
+    answer_all(page, {**ANSWER, "captions": [{**ANSWER["captions"][0], **found}]})
+    page.set_viewport_size({"width": 320, "height": 640})
     choose(page, pictures["coffee.jpg"])
     expect_caption(page)
-    expect(page.get_by_text("Not sure: may well be wrong")).to_be_visible(visible=marked)
+    expect(page.locator(".mark:visible")).to_have_text([mark] if mark else [])
     expect_accessible(page)
+    expect_no_sideways_scrolling(page)
 
 
 def test_the_caption_is_copied_as_text_html_and_markdown(

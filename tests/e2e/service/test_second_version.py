@@ -55,25 +55,25 @@ def test_a_model_retrained_on_own_pictures_becomes_the_default(
 
     # One short epoch, from a model that knows such drawings already.
     data = write_kaggle(tmp_path / "data", train=TAUGHT[:16], dev=DEV[:4])
-    mar = store / "captioner-2.0.mar"
+    mar = store / "captioner-7.0.mar"
     places = {"--output": tmp_path / "own", "--cache": tmp_path / "cache", "--data": data}
     short = ["--epochs", 1, "--views", 1, "--threads", 1, "--device", "cpu"]
-    label = ["--archive", mar, "--name", "captioner", "--version", "2.0"]
+    label = ["--archive", mar, "--name", "captioner", "--version", "7.0"]
     start = ["--init", taught() / "drawings.mar"]
     run("training.train", *start, *(x for pair in places.items() for x in pair), *label, *short)
 
-    assert "captioner 2.0 is registered" in admin("register", mar.name)
+    assert "captioner 7.0 is registered" in admin("register", mar.name)
     for drawing in SHOWN[::4]:
-        answer = caption(service, "/2.0", drawing, tmp_path)
+        answer = caption(service, "/7.0", drawing, tmp_path)
         assert answer["caption"] == drawing.caption
-        assert answer["model"] == {"name": "captioner", "version": "2.0"}
+        assert answer["model"] == {"name": "captioner", "version": "7.0"}
         assert [word["word"] for word in answer["captions"][0]["words"]] == drawing.caption.split()
     # What is asked for without a version is still the first one's to answer.
     assert caption(service, "", SHOWN[0], tmp_path)["model"]["version"] == VERSION
 
-    assert "captioner 2.0 is the default" in admin("default", "captioner", "2.0")
-    assert caption(service, "", SHOWN[0], tmp_path)["model"]["version"] == "2.0"
+    assert "captioner 7.0 is the default" in admin("default", "captioner", "7.0")
+    assert caption(service, "", SHOWN[0], tmp_path)["model"]["version"] == "7.0"
     assert "is the default again" in admin("rollback", "captioner")
     assert caption(service, "", SHOWN[0], tmp_path)["model"]["version"] == VERSION
-    admin("unregister", "captioner", "2.0")
+    admin("unregister", "captioner", "7.0")
     mar.unlink()

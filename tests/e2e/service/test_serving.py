@@ -16,6 +16,7 @@ from skimage import data
 from tests.e2e.client import COFFEE, TIMEOUT_S, Client, jpeg
 from tests.e2e.conftest import Service, wait_for
 from tests.shipped import VERSION
+from tests.torture.kills import Clients
 
 MIB = 2**20
 
@@ -178,11 +179,30 @@ def test_metrics(service: Service, client: Client) -> None:
     assert 'ts_inference_requests_total{model_name="captioner"' in text
 
 
-def test_a_killed_worker_comes_back(client: Client) -> None:
+def test_a_killed_worker_comes_back_and_its_pictures_are_captioned(
+    service: Service, client: Client
+) -> None:
     assert client.readyz() == 200
     before = client.worker()["pid"]
-    os.kill(before, signal.SIGKILL)
-    wait_for(lambda: client.readyz() == 503, 10)
-    wait_for(lambda: client.readyz() == 200, 60)
+    with Clients(service.page_url, 4) as clients:
+        wait_for(lambda: clients.answers["200"] >= 8, 60)
+        os.kill(before, signal.SIGKILL)
+        wait_for(lambda: client.readyz() == 503, 10)
+        wait_for(lambda: client.readyz() == 200, 60)
     assert client.worker()["pid"] != before
-    assert client.predict(data=COFFEE).status_code == 200
+    assert set(clients.answers) == {"200"}
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_stuck_is_not_ready(service: Service, client: Client) -> None:
+    wait_for(lambda: client.readyz() == 200, 60)
+    pid = client.worker()["pid"]
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        wait_for(lambda: client.readyz() == 503, 30)
+        ready = requests.get(f"{service.page_url}/readyz", timeout=TIMEOUT_S).json()
+        assert ready["reason"] == "Stuck"
+        assert client.worker()["status"] == "READY", "as TorchServe has it"
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    wait_for(lambda: client.readyz() == 200, 30)

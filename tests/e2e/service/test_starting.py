@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
 
-from tests.e2e.client import Client
+import pytest
+import requests
+
+from tests.e2e.client import COFFEE, TIMEOUT_S, Client
 from tests.e2e.conftest import ROOT, Service, wait_for
 
 
@@ -57,25 +61,66 @@ def test_the_check_of_a_container(service: Service, tmp_path: Path) -> None:
 
 def test_ctrl_c_leaves_nothing(service: Service, tmp_path: Path) -> None:
     own = with_model(tmp_path, GOOD).start()  # a second service beside the first
-    assert len(processes_of(own)) >= 5  # launcher, Java, its worker, gunicorn, its worker
+    assert len(processes_of(own)) >= 4  # launcher, Java, its worker, the page
     assert own.stop(signal.SIGINT) == 0
     assert processes_of(own) == []
-    assert [path.name for path in own.run_dir.iterdir()] == ["logs"]
+    assert sorted(path.name for path in own.run_dir.iterdir()) == ["logs", "state"]
     assert Client(service).readyz() == 200
 
 
-def test_when_torchserve_crashes_all_stops(tmp_path: Path) -> None:
+def java_of(service: Service) -> int:
+    (java,) = [pid for pid in processes_of(service) if "java" in os.readlink(f"/proc/{pid}/exe")]
+    return java
+
+
+def test_when_torchserve_dies_the_page_stays_and_says_so(tmp_path: Path) -> None:
     own = with_model(tmp_path, GOOD).start()
-    (java,) = [pid for pid in processes_of(own) if "java" in os.readlink(f"/proc/{pid}/exe")]
-    os.kill(java, signal.SIGKILL)
-    assert own.process.wait(30) == 1
+    client = Client(own)
+    before = set(processes_of(own))
+    os.kill(java := java_of(own), signal.SIGKILL)
+    answer = requests.post(
+        f"{own.page_url}/api/captions", files={"image": ("p.jpg", COFFEE)}, timeout=TIMEOUT_S
+    )
+    assert (answer.status_code, answer.json()["type"]) == (503, "Restarting")
+    assert int(answer.headers["Retry-After"]) > 0
+    ready = requests.get(f"{own.page_url}/readyz", timeout=TIMEOUT_S)
+    assert (ready.status_code, ready.json()["reason"]) == (503, "Restarting")
+    assert "is being started again" in ready.json()["message"]
+    assert (
+        "captioning service is being started again"
+        in requests.get(own.page_url, timeout=TIMEOUT_S).text
+    )
+    wait_for(lambda: client.readyz() == 200, 60)
+    assert java not in processes_of(own)
+    assert len(before & set(processes_of(own))) == 2, "the launcher and the page are the same"
+    wait_for(lambda: own.output.read_text().endswith("\nTorchServe is ready again.\n"), 10)
+    assert own.stop() == 0
     assert processes_of(own) == []
-    reported = own.output.read_text().splitlines()[-1]
-    log = own.run_dir / "logs" / "torchserve.log"
-    assert reported.startswith("TorchServe ")
-    assert "SIGKILL" in reported
-    assert reported.endswith(str(log))
-    assert log.exists()
+
+
+@pytest.mark.slow
+def test_when_the_page_dies_it_is_started_again(tmp_path: Path) -> None:
+    own = with_model(tmp_path, GOOD).start()
+    client = Client(own)
+    visitor = requests.Session()
+    form = visitor.get(own.page_url, timeout=TIMEOUT_S).text
+    token = re.search(r'name="csrf_token"[^>]* value="([^"]+)"', form)
+    assert token
+    (page,) = [
+        pid
+        for pid in processes_of(own)
+        if Path(f"/proc/{pid}/cmdline").read_bytes().endswith(b"-m\0webui\0")
+    ]
+    os.kill(page, signal.SIGKILL)
+
+    def ready_again() -> bool:
+        return own.output.read_text().endswith("The page is ready again.\n")
+
+    wait_for(ready_again, 30)
+    assert client.readyz() == 200
+    answer = visitor.post(own.page_url, data={"csrf_token": token[1]}, timeout=TIMEOUT_S)
+    assert "Choose a picture and send it again." in answer.text
+    assert own.stop() == 0
 
 
 def test_a_killed_launcher_takes_all_along(tmp_path: Path) -> None:

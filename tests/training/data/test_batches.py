@@ -73,7 +73,7 @@ def test_a_batch_pads_captions_and_keeps_their_places(
 
 
 def test_collate_takes_features() -> None:
-    items = [(torch.zeros(4, 6), [[4, EOS]], 3), (torch.ones(4, 6), [[4, 5, EOS]], 1)]
+    items = [(torch.zeros(4, 6), [[4, EOS]], 3, None), (torch.ones(4, 6), [[4, 5, EOS]], 1, None)]
     batch = collate(items)
     assert batch.images.shape == (2, 4, 6)
     assert batch.captions.tolist() == [[[4, EOS, PAD]], [[4, 5, EOS]]]

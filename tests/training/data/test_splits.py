@@ -8,7 +8,14 @@ from pathlib import Path
 import pytest
 
 from tests.training.drawn import Drawing, drawings, write_captions, write_kaggle
-from training.data.splits import DataError, Example, clean_caption, hash_split, read_splits
+from training.data.splits import (
+    DataError,
+    Example,
+    clean_caption,
+    hash_split,
+    read_more,
+    read_splits,
+)
 
 RED = Drawing("red", "circle")
 
@@ -38,6 +45,18 @@ def test_official_lists_decide_the_split(tmp_path: Path) -> None:
         assert [e.name for e in splits[split]] == [d.name for d in drawn]  # type: ignore[index]
         assert [e.captions for e in splits[split]] == [d.captions for d in drawn]  # type: ignore[index]
         assert all(e.path.is_file() for e in splits[split])  # type: ignore[index]
+
+
+def test_more_pictures_are_none_that_are_kept_for_dev_or_test(tmp_path: Path) -> None:
+    drawn = drawings([0])
+    data = write_kaggle(tmp_path / "a", train=drawn[:4], dev=drawn[4:6], test=drawn[6:7])
+    splits = read_splits(data)
+    captions = [(f"a/Images/{d.name}", "a model's words") for d in drawn[:7]]
+    more = read_more(write_captions(tmp_path / "more.csv", captions), splits)
+    assert [e.path.name for e in more] == [d.name for d in drawn[:4]]
+    assert more[0].captions == ("a model's words",)
+    other = write_kaggle(tmp_path / "b", train=drawn[:3], dev=drawn[3:5])
+    assert [e.name for e in read_more(other, splits)] == [d.name for d in drawn[:3]]
 
 
 def test_a_picture_on_no_list_is_left_out(tmp_path: Path) -> None:

@@ -93,3 +93,19 @@ def test_the_file_is_the_plain_mapping_and_reads_back(tmp_path: Path) -> None:
     vocabulary.save(path)
     assert json.loads(path.read_text(encoding="utf-8")) == vocabulary.stoi
     assert read_vocabulary(path) == vocabulary.itos
+
+
+def test_a_known_phrase_is_one_word() -> None:
+    vocabulary = Vocabulary(1)
+    vocabulary.extend(["fire truck", "hot dog"])
+    vocabulary.build(["a red fire truck and a hot dog", "fire, truck"])
+    assert vocabulary.itos[4:6] == ["fire truck", "hot dog"]
+    assert {"red", "fire", "truck"} <= vocabulary.stoi.keys()
+    assert not {"hot", "dog"} & vocabulary.stoi.keys()
+    assert vocabulary.encode("hot dog fire truck", 2) == [5, 4, EOS]
+    assert vocabulary.decode(vocabulary.encode("a fire truck, red")) == "a fire truck, red"
+
+
+def test_other_captions_may_have_a_threshold_of_their_own() -> None:
+    vocabulary = Vocabulary(1).build(["a dog"]).build(CAPTIONS, 2)
+    assert vocabulary.itos[4:] == ["a", "dog"]

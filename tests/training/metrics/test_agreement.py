@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from training.metrics.agreement import calibration_error, confirmed_share, content_words
+from training.metrics.agreement import (
+    calibration_error,
+    confirmed_share,
+    confirmed_words,
+    content_words,
+    made_up,
+)
 
 SAID = ["Two dogs are running on the grass .", "A brown dog's ball"]
 
@@ -38,6 +44,33 @@ def test_content_words(caption: str, words: list[str]) -> None:
 )
 def test_confirmed_share(caption: str, share: float) -> None:
     assert confirmed_share(caption, SAID) == pytest.approx(share)
+
+
+def test_confirmed_words_are_those_that_somebody_uses() -> None:
+    assert confirmed_words("two cats and a Dog with balls", SAID) == ["two", "dog", "ball"]
+    assert confirmed_words("it is on the", SAID) == []
+
+
+@pytest.mark.parametrize(
+    ("caption", "references", "made"),
+    [
+        ("a dog on the grass", SAID, False),
+        ("a puppy", SAID, False),  # by another word for it
+        ("a cat on the grass", SAID, True),
+        ("a cat and a dog", SAID, True),
+        ("it is red", SAID, False),  # no thing at all
+        ("a boy and his dog", SAID, True),
+        ("a boy and his dog", [*SAID, "a woman"], False),  # a person is a person
+        ("a hot dog", SAID, True),
+        ("a hot dog", ["Hot dogs in buns"], False),
+        ("a dog", ["Hot dogs in buns"], True),
+        ("a dog", [], True),
+    ],
+)
+def test_made_up_is_a_thing_that_nobody_names(
+    caption: str, references: list[str], made: bool
+) -> None:
+    assert made_up(caption, references) is made
 
 
 def test_calibration_error_by_hand() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from pathlib import Path
 
 import pytest
@@ -12,12 +13,16 @@ from torch import Tensor
 from handler.text import EOS, PAD
 from tests.training.tiny import random_pictures, tiny_captioner
 from training.model.confidence import Calibration
+from training.model.tagger import Tags
 from training.packaging.exporting import export, load_exported
 
 WORDS, CHANNELS = 9, 5
 # A picture, and two sentences of it: words 6, 7 and 8 are content words.
 TOKENS = torch.tensor([[[4, 6, 5, 7, EOS], [4, 8, EOS, PAD, PAD]]])
 LOG_PROBS = torch.tensor([[[0.9, 0.5, 0.8, 0.3, 0.7], [0.9, 0.2, 0.6, 1.0, 1.0]]]).log()
+# Two things: word 6 stands for one of them, and no word that is said for the other.
+TAGS = Tags(torch.tensor([[6, 5]]), torch.tensor([[0.5, 0.25]]))
+MEANS = torch.tensor([PAD, PAD, PAD, PAD, PAD, PAD, 6, PAD, PAD])
 FEATURES = torch.linspace(-1, 1, 4 * CHANNELS).view(1, 4, CHANNELS)
 
 
@@ -30,7 +35,7 @@ def fit(calibration: Calibration) -> Calibration:
     """Values that are exact in half precision."""
     calibration.fitted.fill_(1)
     calibration.content[6:] = 1
-    calibration.words.copy_(torch.tensor([-2.0, 4.0]))
+    calibration.words.copy_(torch.tensor([-2.0, 4.0, 2.0, 1.0, -3.0]))
     calibration.photo.copy_(torch.arange(len(calibration.photo)) / 4)
     calibration.photo_bias.fill_(1.5)
     return calibration
@@ -41,33 +46,59 @@ def sigmoid(x: float) -> float:
 
 
 def test_before_it_is_fitted_it_is_the_geometric_mean() -> None:
-    confidence = Calibration(WORDS, CHANNELS)(FEATURES, TOKENS, LOG_PROBS)
+    confidence = Calibration(WORDS, CHANNELS)(FEATURES, TAGS, MEANS, TOKENS, LOG_PROBS)
     expected = [[(0.9 * 0.5 * 0.8 * 0.3 * 0.7) ** (1 / 5), (0.9 * 0.2 * 0.6) ** (1 / 3)]]
     assert torch.allclose(confidence, torch.tensor(expected))
 
 
 def test_fitted_it_is_a_product_of_two_logistic_functions(fitted: Calibration) -> None:
-    confidence = fitted(FEATURES, TOKENS, LOG_PROBS)
+    confidence = fitted(FEATURES, TAGS, MEANS, TOKENS, LOG_PROBS)
     score = sum(float(FEATURES[0, :, d].mean()) * d / 4 for d in range(CHANNELS)) + 1.5
-    expected = [[sigmoid(-2 + 4 * p) * sigmoid(score) for p in (0.4, 0.2)]]
+    # The mean probability, the least, the tag that is named and the one that is not.
+    signs = ((0.4, 0.3, 0.5, 0.25), (0.2, 0.2, 0.0, 0.5))
+    found = fitted.signs(TAGS, MEANS, TOKENS, LOG_PROBS)
+    assert torch.allclose(found, torch.tensor([signs]))
+    slopes = (4, 2, 1, -3)
+    expected = [[sigmoid(-2 + sum(map(operator.mul, slopes, s))) * sigmoid(score) for s in signs]]
     assert torch.allclose(confidence, torch.tensor(expected))
+
+
+def test_it_does_without_tags(fitted: Calibration) -> None:
+    signs = fitted.signs(
+        Tags(TAGS.words[:, :0], TAGS.probabilities[:, :0]), MEANS, TOKENS, LOG_PROBS
+    )
+    assert not signs[..., 2:].any()
+    assert torch.equal(signs[..., :2], fitted.signs(TAGS, MEANS, TOKENS, LOG_PROBS)[..., :2])
+
+
+def test_weights_from_before_there_were_tags_say_what_they_said(fitted: Calibration) -> None:
+    old = fitted.state_dict()
+    old["words"] = old["words"][:2]
+    loaded = Calibration(WORDS, CHANNELS)
+    loaded.load_state_dict(old)
+    assert loaded.words.tolist() == [-2, 4, 0, 0, 0]
+    assert len(old["words"]) == 2  # what was given is left as it was
+    confidence = loaded(FEATURES, TAGS, MEANS, TOKENS, LOG_PROBS)
+    photo = loaded.photo_score(FEATURES).sigmoid()
+    confirmed = torch.tensor([[sigmoid(-2 + 4 * p) for p in (0.4, 0.2)]])
+    assert torch.allclose(confidence, confirmed * photo)
 
 
 @pytest.mark.parametrize("is_fitted", [True, False])
 def test_surer_words_make_it_surer(fitted: Calibration, is_fitted: bool) -> None:
     fitted.fitted.fill_(is_fitted)
-    before = fitted(FEATURES, TOKENS, LOG_PROBS)
+    before = fitted(FEATURES, TAGS, MEANS, TOKENS, LOG_PROBS)
     for place in (1, 3):
         surer = LOG_PROBS.clone()
         surer[0, 0, place] /= 2
-        after = fitted(FEATURES, TOKENS, surer)
+        after = fitted(FEATURES, TAGS, MEANS, TOKENS, surer)
         assert after[0, 0] > before[0, 0]
         assert after[0, 1] == before[0, 1]
 
 
 def test_a_sentence_without_content_words(fitted: Calibration) -> None:
     tokens = torch.tensor([[[4, 5, EOS]]])
-    confidence = fitted(FEATURES, tokens, torch.full((1, 1, 3), -0.1))
+    confidence = fitted(FEATURES, TAGS, MEANS, tokens, torch.full((1, 1, 3), -0.1))
     assert float(confidence) <= sigmoid(-2)
 
 
@@ -80,17 +111,18 @@ def test_it_is_a_number_whatever_comes(
     fitted.fitted.fill_(is_fitted)
     fitted.photo[0] = -1
     features = torch.full((2, 4, CHANNELS), value)
+    tags = Tags(TAGS.words.expand(2, -1), TAGS.probabilities.expand(2, -1))
     features[0, ::2] *= -1
     log_probs = torch.full((2, 2, 5), log_prob)
     log_probs[1] = LOG_PROBS[0]
-    confidence = fitted(features, TOKENS.expand(2, -1, -1), log_probs)
+    confidence = fitted(features, tags, MEANS, TOKENS.expand(2, -1, -1), log_probs)
     assert confidence.shape == (2, 2)
     assert ((confidence >= 0) & (confidence <= 1)).all()
 
 
 def test_it_computes_in_single_precision(fitted: Calibration) -> None:
-    expected = fitted(FEATURES.half().float(), TOKENS, LOG_PROBS)
-    found = fitted.half()(FEATURES.half(), TOKENS, LOG_PROBS)
+    expected = fitted(FEATURES.half().float(), TAGS, MEANS, TOKENS, LOG_PROBS)
+    found = fitted.half()(FEATURES.half(), TAGS, MEANS, TOKENS, LOG_PROBS)
     assert found.dtype == torch.float32
     assert torch.equal(found, expected)
 
@@ -120,7 +152,8 @@ def test_a_captioner_has_it_in_every_form(decoder: str, tmp_path: Path) -> None:
 
     exported = export(captioner, tmp_path / "plain.pt", onnx=False)
     plain = check(torch.jit.script(captioner), exported, torch.jit.freeze(exported))
-    tokens, log_probs, _ = captioner.generate(captioner.encoder(pictures), 3, 6, False)
+    features = captioner.encoder(pictures)
+    tokens, log_probs, _ = captioner.generate(features, captioner.tagger(features), 3, 6, False)
     means = log_probs.sum(-1) / (tokens != PAD).sum(-1)
     assert torch.allclose(plain, means.exp())
 

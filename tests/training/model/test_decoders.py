@@ -11,9 +11,13 @@ from torch import Tensor
 from handler.text import PAD, SOS
 from tests.training.tiny import DECODER_NAMES, OPTIONS
 from training.model.decoders import AttentionDecoder, Decoder, LSTMDecoder, build_decoder
+from training.model.tagger import Tags
 from training.trainer.epochs import shift_right
 
 WORDS, CHANNELS, CELLS = 11, 6, 5
+TAGS = Tags(
+    torch.tensor([[4, 5], [6, 7], [9, 8]]), torch.tensor([[0.9, 0.1], [0.5, 0.2], [0.7, 0]])
+)
 
 
 @pytest.fixture(params=DECODER_NAMES)
@@ -36,9 +40,11 @@ def captions() -> Tensor:
     return torch.randint(4, WORDS, (3, 2, 7), generator=torch.Generator().manual_seed(2))
 
 
-def stepwise(decoder: Decoder, features: Tensor, inputs: Tensor) -> tuple[Tensor, Tensor]:
+def stepwise(
+    decoder: Decoder, features: Tensor, inputs: Tensor, tags: Tags = TAGS
+) -> tuple[Tensor, Tensor]:
     """Log-probabilities [B, C, T, V] and attention [B, C, T, G], a step at a time."""
-    memory, state = decoder.start(features, inputs.shape[1])
+    memory, state = decoder.start(features, tags, inputs.shape[1])
     log_probs, looked = [], []
     for t in range(inputs.shape[2]):
         logits, state, attention = decoder.step(inputs[:, :, t], memory, state)
@@ -50,7 +56,7 @@ def stepwise(decoder: Decoder, features: Tensor, inputs: Tensor) -> tuple[Tensor
 @torch.no_grad()
 def test_steps_equal_teacher_forcing(decoder: Decoder, features: Tensor, captions: Tensor) -> None:
     inputs = shift_right(captions)
-    whole = decoder.logits(decoder(features, inputs)).log_softmax(-1)
+    whole = decoder.logits(decoder(features, TAGS, inputs)).log_softmax(-1)
     steps, _ = stepwise(decoder, features, inputs)
     assert whole.shape == (3, 2, 7, WORDS)
     assert whole.std() > 0.1
@@ -74,36 +80,49 @@ def test_captions_and_pictures_do_not_mix(
     together, _ = stepwise(decoder, features, captions)
     for b in range(3):
         for c in range(2):
-            alone, _ = stepwise(decoder, features[b : b + 1], captions[b : b + 1, c : c + 1])
+            own = Tags(TAGS.words[b : b + 1], TAGS.probabilities[b : b + 1])
+            alone, _ = stepwise(decoder, features[b : b + 1], captions[b : b + 1, c : c + 1], own)
             assert torch.allclose(together[b, c], alone[0, 0], atol=1e-5)
 
 
 @torch.no_grad()
 def test_the_future_is_not_seen(decoder: Decoder, features: Tensor, captions: Tensor) -> None:
-    before = decoder.logits(decoder(features, captions))
+    before = decoder.logits(decoder(features, TAGS, captions))
     captions[:, :, 4:] = (captions[:, :, 4:] - 3) % WORDS
-    after = decoder.logits(decoder(features, captions))
+    after = decoder.logits(decoder(features, TAGS, captions))
     assert torch.allclose(before[:, :, :4], after[:, :, :4], atol=1e-6)
     assert not torch.allclose(before[:, :, 4:], after[:, :, 4:], atol=1e-3)
 
 
 @torch.no_grad()
 def test_the_picture_matters(decoder: Decoder, features: Tensor, captions: Tensor) -> None:
-    one = decoder.logits(decoder(features, captions))
-    other = decoder.logits(decoder(features.flip(0), captions))
+    one = decoder.logits(decoder(features, TAGS, captions))
+    other = decoder.logits(decoder(features.flip(0), TAGS, captions))
     assert not torch.allclose(one[0], other[0], atol=1e-2)
+
+
+@torch.no_grad()
+def test_tags_matter_to_a_decoder_that_reads_them(
+    decoder: Decoder, features: Tensor, captions: Tensor
+) -> None:
+    one = decoder(features, TAGS, captions)
+    words = decoder(features, Tags(TAGS.words.flip(0), TAGS.probabilities), captions)
+    sure = decoder(features, Tags(TAGS.words, TAGS.probabilities.flip(1)), captions)
+    reads = isinstance(decoder, AttentionDecoder)
+    assert torch.allclose(one[0], words[0], atol=1e-2) is not reads
+    assert torch.allclose(one[0], sure[0], atol=1e-2) is not reads
 
 
 def test_dropout_acts_in_training_alone(
     decoder: Decoder, features: Tensor, captions: Tensor
 ) -> None:
-    assert torch.equal(decoder(features, captions), decoder(features, captions))
+    assert torch.equal(decoder(features, TAGS, captions), decoder(features, TAGS, captions))
     decoder.train()
-    assert not torch.equal(decoder(features, captions), decoder(features, captions))
+    assert not torch.equal(decoder(features, TAGS, captions), decoder(features, TAGS, captions))
 
 
 def test_every_weight_learns(decoder: Decoder, features: Tensor, captions: Tensor) -> None:
-    decoder.logits(decoder(features, captions)).square().sum().backward()
+    decoder.logits(decoder(features, TAGS, captions)).square().sum().backward()
     assert [n for n, p in decoder.named_parameters() if p.grad is None or not p.grad.any()] == []
 
 

@@ -51,8 +51,8 @@ def test_the_archive_holds_what_serving_needs(mar: Path, exported: Path) -> None
     assert set(card) == {
         *("name", "version", "description", "encoder", "encoder_weights", "decoder"),
         *("parameters", "vocabulary_size", "image_size", "training_data", "pictures", "command"),
-        *("epochs", "training_seconds", "date", "scores", "confidence", "limits", "licence"),
-        "configuration",
+        *("epochs", "training_seconds", "date", "scores", "confidence", "trust", "tags"),
+        *("limits", "licence", "configuration"),
     }
 
 
@@ -65,8 +65,11 @@ def test_the_card_says_what_was_done(mar: Path, scores: Path, calibrated: Path, 
     assert card["scores"] == json.loads(scores.read_text())
     assert card["confidence"] == checkpoint.load(calibrated).training["calibration"]
     assert card["confidence"]["meaning"].startswith("the expected share of a caption's content")
+    assert card["trust"] == card["confidence"]["trust"]
+    assert "ImageNet classifier" in card["tags"]
     assert card["configuration"] == json.loads((run / "config.json").read_text())
-    assert (card["vocabulary_size"], card["image_size"]) == (14, 64)
+    words = checkpoint.load(calibrated).vocabulary
+    assert (card["vocabulary_size"], card["image_size"]) == (len(words), 64)
     assert card["pictures"] == {"train": 72, "dev": 24, "test": 12}
     assert 1 <= card["epochs"] <= 12
     parser = train.build_parser()
@@ -83,6 +86,9 @@ def test_the_card_of_a_run_that_was_not_calibrated_says_so(run: Path) -> None:
     assert card["confidence"] == {
         "meaning": "the geometric mean of the probabilities of a caption's words and of its end"
     }
+    assert "trust" not in card
+    trained.captioner.tagger.count = 0
+    assert "tags" not in build_card(trained, Label("a"), scores=None)
 
 
 def test_archiving_needs_an_exported_run(
@@ -158,6 +164,7 @@ def test_an_archive_is_packed_again_in_its_place_and_changes_its_code_alone(
     output = Path(shutil.copy(mar, "mine.mar"))
     assert archive.main(["--repack", "mine.mar"]) == 0
     assert [path.name for path in tmp_path.glob("**/*.mar")] == ["mine.mar"]
+    assert Path("mine.mar.old").read_bytes() == mar.read_bytes()
     assert label(output) == label(mar) == ("drawings", "2.5")
     before, after = contents(mar), contents(output)
     assert {name for name in before | after if before.get(name) != after.get(name)} <= {

@@ -12,50 +12,68 @@ from torch import Tensor
 
 from handler.engines import Search
 from handler.text import SPECIALS
-from tests.training.drawn import DEV, write_captions
+from tests.training.drawn import DEV, TEST, write_captions
 from training import calibrate
-from training.packaging.calibration import fit_photo, fit_words
+from training.model.confidence import SIGNS
+from training.packaging import calibration
+from training.packaging.calibration import UNKNOWN, best_threshold, fit_photo, fit_words
 from training.packaging.drawings import KINDS, outliers
 from training.packaging.inference import caption_pictures, load_model
 from training.trainer import checkpoint
 
 
 def synthetic(count: int, seed: int = 0) -> tuple[Tensor, Tensor]:
-    """Certainties of captions, and the shares of four words that their slope of 5 makes true."""
+    """Signs of captions, and the shares of four words that the first one's slope of 5 and the
+    last one's of -2 make true."""
     generator = torch.Generator().manual_seed(seed)
-    certainty = torch.rand(count, generator=generator)
-    truth = (5 * certainty - 3).sigmoid()
+    signs = torch.rand(count, SIGNS, generator=generator)
+    signs[:, 1:-1] = 0
+    truth = (5 * signs[:, 0] - 2 * signs[:, -1] - 2).sigmoid()
     hits = torch.rand(count, 4, generator=generator) < truth.unsqueeze(1)
-    return certainty, hits.float().mean(1)
+    return signs, hits.float().mean(1)
+
+
+def slopes(words: Tensor) -> list[float]:
+    """The intercept and the slopes of the signs that vary."""
+    return [words[0].item(), words[1].item(), words[-1].item()]
 
 
 def test_the_words_fit_finds_the_truth() -> None:
-    certainty, shares = synthetic(8000)
-    words = fit_words(certainty, torch.ones(8000), shares)
-    assert words.tolist() == pytest.approx([-3, 5], abs=0.15)
+    signs, shares = synthetic(8000)
+    words = fit_words(signs, torch.ones(8000), shares)
+    assert slopes(words) == pytest.approx([-2, 5, -2], abs=0.2)
 
 
 def test_the_words_fit_knows_of_the_factor() -> None:
-    certainty, shares = synthetic(8000)
+    signs, shares = synthetic(8000)
     photo = torch.rand(8000, generator=torch.Generator().manual_seed(1))
-    words = fit_words(certainty, photo, shares * photo)
-    assert words.tolist() == pytest.approx([-3, 5], abs=0.15)
+    words = fit_words(signs, photo, shares * photo)
+    assert slopes(words) == pytest.approx([-2, 5, -2], abs=0.2)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
 @pytest.mark.parametrize("count", [1, 4, 100])
 def test_a_few_pictures_that_agree_prove_little(share: float, count: int) -> None:
-    certainty, shares = torch.full((count,), 0.9), torch.full((count,), share)
-    intercept, slope = fit_words(certainty, torch.ones(count), shares).tolist()
-    confidence = torch.tensor(intercept + 0.9 * slope).sigmoid()
+    signs, shares = torch.full((count, SIGNS), 0.9), torch.full((count,), share)
+    words = fit_words(signs, torch.ones(count), shares)
+    confidence = (words[0] + 0.9 * words[1:].sum()).sigmoid()
     assert float(confidence) == pytest.approx((share * count + 0.5) / (count + 1), abs=0.01)
-    assert 0 < slope < 100
+    assert ((words[1:].abs() > 0) & (words[1:].abs() < 100)).all()
 
 
 def test_surer_words_never_make_it_less_sure() -> None:
-    certainty, shares = synthetic(500)
-    _, slope = fit_words(certainty, torch.ones(500), 1 - shares).tolist()
-    assert 0 < slope < 0.2
+    signs, shares = synthetic(500)
+    words = fit_words(signs, torch.ones(500), 1 - shares)
+    assert 0 < words[1] < 0.2
+    assert -0.2 < words[-1] < 0
+
+
+def test_the_threshold_parts_good_captions_from_others() -> None:
+    confidence = torch.tensor([0.1, 0.8, 0.3, 0.6, 0.2, 0.9])
+    good = torch.tensor([False, True, False, True, False, True])
+    assert 0.3 <= best_threshold(confidence, good) <= 0.6
+    assert best_threshold(confidence, torch.ones(6).bool()) == 0
+    assert best_threshold(confidence, torch.zeros(6).bool()) == 1
 
 
 def test_the_photo_fit_finds_the_direction() -> None:
@@ -90,24 +108,30 @@ def test_drawings_are_of_every_kind_and_always_the_same() -> None:
 
 def test_a_checkpoint_is_calibrated(run: Path, calibrated: Path) -> None:
     trained = checkpoint.load(calibrated)
-    calibration = trained.captioner.calibration
-    assert float(calibration.fitted) == 1
+    fitted = trained.captioner.calibration
+    assert float(fitted.fitted) == 1
     itos = trained.vocabulary.itos
-    content = {
-        word for word, is_content in zip(itos, calibration.content, strict=True) if is_content
-    }
-    assert content == set(itos) - {*SPECIALS, "a", "on"}
-    assert calibration.words[1] > 0
-    for values in calibration.state_dict().values():
+    content = {word for word, is_content in zip(itos, fitted.content, strict=True) if is_content}
+    assert content == set(itos) - {*SPECIALS, "a", "an", "on"}
+    assert fitted.words[1] > 0
+    for values in fitted.state_dict().values():
         assert torch.equal(values, values.half().float())
     before, after = checkpoint.read(run / "best.pt"), checkpoint.read(calibrated)
     assert set(before) == set(after)
     assert before["config"] == after["config"]
+    changed = ("calibration.", "rules.worth")
     for name, value in before["model"].items():
-        assert name.startswith("calibration.") or torch.equal(value, after["model"][name])
+        assert name.startswith(changed) or torch.equal(value, after["model"][name])
     report = after["training"].pop("calibration")
     assert before["training"] == after["training"]
-    assert set(report) == {"meaning", "error_cross_fitted", "words_confirmed", "pictures"}
+    assert set(report) == {
+        "meaning",
+        "error_cross_fitted",
+        "words_confirmed",
+        "trust",
+        "pictures",
+    }
+    assert report["trust"]["check"] == UNKNOWN <= report["trust"]["right"] < 1
     assert "at least one of 2 people" in report["meaning"]
     assert report["pictures"] == len(DEV)
     assert report["words_confirmed"] > 0.9
@@ -122,6 +146,23 @@ def test_calibrating_again_gives_the_same(
     first, second = checkpoint.read(calibrated), checkpoint.read(again)
     assert first["training"] == second["training"]
     assert all(torch.equal(first["model"][k], second["model"][k]) for k in first["model"])
+
+
+def test_other_pictures_count_like_those_of_the_dev_split(
+    calibrated: Path, drawn_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calibration, "DRAWINGS", 32)  # which take their time
+    wrong = [(drawing.name, "nothing of the kind") for drawing in TEST]
+    data = write_captions(tmp_path / "others.csv", wrong)
+    for drawing in TEST:
+        drawing.save(tmp_path)
+    path = shutil.copy(calibrated, tmp_path / "best.pt")
+    words = ["--data", drawn_data, "--checkpoint", path, "--also", data]
+    assert calibrate.main(list(map(str, words))) == 0
+    before, after = (checkpoint.read(p)["training"]["calibration"] for p in (calibrated, path))
+    assert after["pictures"] == len(DEV) + len(TEST)
+    share = before["words_confirmed"] * len(DEV) / after["pictures"]
+    assert after["words_confirmed"] == pytest.approx(share, abs=1e-3)
 
 
 def test_what_is_taught_is_surer_than_what_is_not(

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from handler.captioner import Captioner
+from handler.captioner import Captioner, Trust
 from handler.engines import Beams, Search
+from tests.handler.conftest import WORDS, ToyCaptioner
 from tests.training.drawn import SHOWN
-from training.packaging.inference import Result, caption_pictures, load_model
+from training.data.splits import Example
+from training.metrics.coco import CocoScorer
+from training.packaging.evaluation import evaluate
+from training.packaging.inference import Caption, Result, caption_pictures, load_model, trust_of
+from training.trainer import checkpoint
 
 
 def captions(
@@ -59,7 +66,10 @@ def test_all_forms_of_a_model_answer_alike(
 ) -> None:
     answers = [captions(path, pictures, 4, 4) for path in (calibrated, exported, mar)]
     for trained, from_module, from_archive in zip(*answers, strict=True):
-        assert from_module == from_archive
+        # An exported module by itself has no card, which says how far to trust a confidence.
+        untrusted = [replace(caption, trust=None) for caption in from_archive.captions]
+        assert from_module == replace(from_archive, captions=untrusted)
+        assert all(caption.trust for caption in trained.captions + from_archive.captions)
         assert len(trained.captions) == len(from_module.captions) == 4
         best, rounded = trained.captions[0], from_module.captions[0]  # weights in 32 and 16 bits
         assert best.text == rounded.text
@@ -74,21 +84,52 @@ def test_a_picture_s_alternatives(exported: Path, pictures: list[Path]) -> None:
     assert result.captions[0].log_probability > result.captions[1].log_probability
 
 
+def test_the_confidence_that_is_taken_for_right(
+    run: Path, calibrated: Path, exported: Path, mar: Path
+) -> None:
+    report = checkpoint.load(calibrated).training["calibration"]
+    assert trust_of(mar) == trust_of(calibrated) == report["trust"]["right"]
+    assert trust_of(exported) is None  # it has no card
+    assert trust_of(run / "best.pt") is None
+
+
+def test_a_module_from_before_there_were_tags(
+    tmp_path: Path, pictures: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It returns four tensors."""
+    monkeypatch.setattr(CocoScorer.__call__, "__defaults__", (("bleu",),))
+    torch.jit.script(ToyCaptioner().eval()).save(str(tmp_path / "captioner.pt"))
+    vocabulary = {word: index for index, word in enumerate(WORDS)}
+    (tmp_path / "vocab.json").write_text(json.dumps(vocabulary))
+    model = load_model(tmp_path / "captioner.pt")
+    assert model.trust is None
+    (result,) = caption_pictures(pictures[:1], model, Search(2, 5, 1))
+    (best,) = result.captions
+    assert (best.text, best.trust, result.tags) == ("a red picture", None, [])
+    report, _ = evaluate(model, [Example(pictures[0], ("a red picture",), "red")])
+    assert report["words_confirmed"] == 1
+
+
 class Short:
     """A model that has fewer sentences than beams, as one of very few words may."""
 
     image_size = 8
     vocabulary = ["<PAD>", "<SOS>", "<EOS>", "<UNK>", "a"]
+    trust = Trust(right=0.4, check=0.1)
 
     def __call__(self, images: torch.Tensor, search: Search) -> Beams:
         tokens = torch.tensor([[[4, 2], [0, 0]]])
         log_probs = torch.tensor([[[-1.0, -0.5], [-torch.inf, 0.0]]])
-        return Beams(tokens, log_probs, torch.zeros(1, 2, 0, 1), torch.tensor([[0.5, 0.0]]))
+        confidence = torch.tensor([[0.5, 0.0]])
+        nothing = torch.zeros(1, 2, 0, 1)
+        tags, probabilities = torch.tensor([[4, 0]]), torch.tensor([[0.25, 0.0]])
+        return Beams.of((tokens, log_probs, nothing, confidence, tags, probabilities))
 
 
 def test_a_beam_without_a_sentence_is_no_caption(pictures: list[Path]) -> None:
     (result,) = caption_pictures(pictures[:1], Short(), Search(2, 1, 2))
-    assert [(caption.text, caption.log_probability) for caption in result.captions] == [("a", -1.5)]
+    assert result.captions == [Caption("a", -1.5, 0.5, "right")]
+    assert result.tags == [{"word": "a", "probability": 0.25}]
 
 
 def test_more_pictures_than_a_batch(exported: Path, pictures: list[Path]) -> None:

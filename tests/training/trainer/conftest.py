@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -52,10 +53,14 @@ def make(splits: Splits, tmp_path: Path) -> Callable[..., Trainer]:
     """Make a trainer in the test's own folder."""
 
     def build(
-        run: str = "run", *, data: Splits = splits, strict: bool = False, **options: Any
+        run: str = "run",
+        *,
+        data: Splits = splits,
+        more: Mapping[str, Any] = MappingProxyType({}),
+        **options: Any,
     ) -> Trainer:
         config = TrainConfig(**{**SMALL, **options})
         cache, device = tmp_path / "cache", torch.device("cpu")
-        return Trainer(config, data, tmp_path / run, cache, device=device, strict=strict)
+        return Trainer(config, data, tmp_path / run, cache, device=device, **more)
 
     return build

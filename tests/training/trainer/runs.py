@@ -6,14 +6,17 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor
 
 from training.data.splits import Example, Split
 from training.trainer import checkpoint
+from training.trainer.optimisation import Optimisation
 
 SMALL: dict[str, Any] = {
     "encoder": "tiny",
+    "tags": 0,
     "freq_threshold": 1,
     "embed_size": 16,
     "hidden_size": 16,
@@ -58,3 +61,20 @@ def equal(left: Any, right: Any) -> bool:
     if isinstance(left, list):
         return len(left) == len(right) and all(map(equal, left, right))
     return bool(left == right)
+
+
+class Killed(BaseException):
+    """The process was killed here."""
+
+
+def kill_at_step(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+    plain, taken = Optimisation.step, 0
+
+    def counted(self: Optimisation, *arguments: Any) -> float:
+        nonlocal taken
+        taken += 1
+        if taken == step:
+            raise Killed
+        return plain(self, *arguments)
+
+    monkeypatch.setattr(Optimisation, "step", counted)

@@ -46,6 +46,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"schedule": "step"}, "--schedule"),
     ({"precision": "half"}, "--precision"),
     ({"hidden_size": 100}, "--hidden-size"),
+    ({"tags": 21}, "--tags"),
 ]
 
 
@@ -71,6 +72,13 @@ def test_what_is_out_of_range_is_named(options: dict[str, Any], flag: str) -> No
 def test_the_ends_of_the_ranges_are_accepted(options: dict[str, Any]) -> None:
     config = TrainConfig(**options)
     assert {name: getattr(config, name) for name in options} == options
+
+
+def test_tags_need_a_classifier() -> None:
+    with pytest.raises(OptionError, match="--tags must be 0 with --encoder resnet18, but is 5"):
+        TrainConfig(encoder="resnet18")
+    assert TrainConfig(encoder="resnet18", decoder="lstm").tag_count == 0
+    assert TrainConfig(encoder="inception_v3").tag_count == 5
 
 
 def test_a_configuration_does_not_change() -> None:
@@ -133,7 +141,7 @@ def test_every_option_has_a_range_and_a_help_text_with_its_default() -> None:
 
 
 def test_it_is_saved_as_json(tmp_path: Path) -> None:
-    config = TrainConfig(lr=0.5, encoder="resnet18")
+    config = TrainConfig(lr=0.5, encoder="resnet18", tags=0)
     config.save(tmp_path / "config.json")
     assert TrainConfig(**json.loads((tmp_path / "config.json").read_text())) == config
 
@@ -160,6 +168,7 @@ USELESS = [
     ("--epochs 0 --train-encoder", "--epochs"),
     ("--scst-samples 3", "--scst-epochs"),
     ("--scst-mix 0", "--scst-epochs"),
+    ("--decoder lstm --tags 2", "--decoder attention"),
     ("--sampling-every 2", "--sampling"),
     ("--epochs 0 --finetune-epochs 0 --scst-epochs 1 --schedule cosine", "--finetune-epochs"),
 ]

@@ -10,29 +10,22 @@ from typing import Any
 import pytest
 import torch
 
-from tests.training.trainer.runs import PHASES, SMALL, STEPS, Splits, equal, history, weights
+from tests.training.trainer.runs import (
+    PHASES,
+    SMALL,
+    STEPS,
+    Killed,
+    Splits,
+    equal,
+    history,
+    kill_at_step,
+    weights,
+)
 from training.trainer import checkpoint
 from training.trainer.checkpoint import CheckpointError
 from training.trainer.config import TrainConfig
-from training.trainer.optimisation import Optimisation, TrainingError
+from training.trainer.optimisation import TrainingError
 from training.trainer.trainer import Trainer
-
-
-class Killed(BaseException):
-    """The process was killed here."""
-
-
-def kill_at_step(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
-    plain, taken = Optimisation.step, 0
-
-    def counted(self: Optimisation, *arguments: Any) -> float:
-        nonlocal taken
-        taken += 1
-        if taken == step:
-            raise Killed
-        return plain(self, *arguments)
-
-    monkeypatch.setattr(Optimisation, "step", counted)
 
 
 def kill_at_writing(monkeypatch: pytest.MonkeyPatch, name: str, epoch: int) -> None:

@@ -23,7 +23,8 @@ def grown(captioner: Captioner, decoder: str, more: int) -> Captioner:
     """An untrained captioner like ``captioner``, of ``more`` words more."""
     size = captioner.vocab_size + more
     speaker = build_decoder(decoder, size, captioner.encoder.channels, **OPTIONS[decoder])
-    return Captioner(tiny_captioner(decoder).encoder, speaker, length_penalty=0.7).eval()
+    encoder, tags = tiny_captioner(decoder).encoder, captioner.tagger.count
+    return Captioner(encoder, speaker, length_penalty=0.7, tags=tags).eval()
 
 
 @pytest.mark.parametrize("decoder", DECODER_NAMES)
@@ -31,12 +32,14 @@ def grown(captioner: Captioner, decoder: str, more: int) -> Captioner:
 def test_known_words_keep_their_scores_among_more_words(decoder: str) -> None:
     trained = tiny_captioner(decoder, seed=3)
     larger = grown(trained, decoder, 5)
-    initialise_from(larger, Start("a.mar", trained.state_dict(), WORDS, {}))
+    initialise_from(
+        larger, Start("a.mar", trained.state_dict(), WORDS, {"tags": trained.tagger.count})
+    )
     features = trained.encoder(random_pictures(3))
     assert torch.equal(larger.encoder(random_pictures(3)), features)
-    tokens = torch.randint(4, 12, (3, 2, 5))
-    expected = trained.decoder.logits(trained.decoder(features, tokens))
-    found = larger.decoder.logits(larger.decoder(features, tokens))
+    tokens, tags = torch.randint(4, 12, (3, 2, 5)), trained.tagger(features)
+    expected = trained.decoder.logits(trained.decoder(features, tags, tokens))
+    found = larger.decoder.logits(larger.decoder(features, tags, tokens))
     torch.testing.assert_close(found[..., :12], expected, rtol=1e-4, atol=1e-4)
     assert found.shape[-1] == 17
     assert (found[..., 12:] < expected.amax(-1, keepdim=True)).float().mean() > 0.5
@@ -45,7 +48,7 @@ def test_known_words_keep_their_scores_among_more_words(decoder: str) -> None:
 def test_the_shipped_archive_can_be_started_from() -> None:
     start = read_start(ARCHIVE)
     assert start.name == "captioner.mar"
-    assert start.architecture.keys() == set(ARCHITECTURE)
+    assert start.architecture.keys() == {*ARCHITECTURE, "tags"}
     assert start.itos[:4] == ["<PAD>", "<SOS>", "<EOS>", "<UNK>"]
     assert start.weights["decoder.embedding.weight"].shape[0] == len(start.itos)
     assert all(weights.dtype != torch.float16 for weights in start.weights.values())
@@ -79,4 +82,4 @@ def test_a_preset_of_another_architecture_is_an_error(
 
 
 def test_the_preset_for_own_pictures_has_no_architecture() -> None:
-    assert not PRESETS["adapt"].keys() & set(ARCHITECTURE)
+    assert not PRESETS["adapt"].keys() & {*ARCHITECTURE, "tags"}

@@ -75,9 +75,9 @@ def test_scheduled_sampling_grows_to_its_limit(
     shares: list[float] = []
     plain = epochs._mix_own_words
 
-    def watched(speaker: Any, features: Tensor, inputs: Tensor, share: float) -> Tensor:
-        shares.append(share)
-        return plain(speaker, features, inputs, share)
+    def watched(*arguments: Any) -> Tensor:
+        shares.append(arguments[-1])
+        return plain(*arguments)
 
     monkeypatch.setattr(epochs, "_mix_own_words", watched)
     options = {"sampling": 0.5, "sampling_step": 0.2, "sampling_every": 2}
@@ -99,7 +99,7 @@ def test_pictures_that_cannot_be_read_are_left_out(
     run.fit()
     said = [r.message for r in caplog.records if "unreadable picture 'bad.png'" in r.message]
     assert len(said) == 2  # from features, and from the pictures themselves
-    run = make("strict", epochs=1, data=data, strict=True)
+    run = make("strict", epochs=1, data=data, more={"strict": True})
     with pytest.raises(DataError, match="unreadable picture 'bad.png'"):
         run.fit()
 

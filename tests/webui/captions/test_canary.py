@@ -118,7 +118,14 @@ def test_a_bad_picture_is_not_tried_again(client: FlaskClient, torchserve: FakeT
     assert paths(torchserve) == [SECOND]
 
 
+def compared(client: FlaskClient) -> list[tuple[str, int, int]]:
+    """Version, captions and errors of each version that is compared."""
+    rows = client.get("/api/canary", headers=BEARER).get_json()["compared"]
+    return [(one["version"], one["captions"], one["errors"]) for one in rows]
+
+
 def test_the_two_are_counted_side_by_side(client: FlaskClient, torchserve: FakeTorchServe) -> None:
+    turn_on(client, 1e-9)
     torchserve.reply(200, ANSWER)
     torchserve.reply(500, {"code": 500, "type": "X", "message": "Broken."})
     torchserve.reply(422, {"code": 422, "type": "CorruptImage", "message": "Broken."})
@@ -128,16 +135,37 @@ def test_the_two_are_counted_side_by_side(client: FlaskClient, torchserve: FakeT
     turn_on(client, 1)
     for _ in range(4):
         caption(client)
-    first, second = client.get("/api/canary", headers=BEARER).get_json()["compared"]
-    assert (first["version"], first["captions"], first["errors"]) == ("1.0", 1, 1)
-    assert (second["version"], second["captions"], second["errors"]) == ("2.0", 4, 0)
-    for one in (first, second):
+    assert compared(client) == [("1.0", 1, 1), ("2.0", 4, 0)]
+    for one in client.get("/api/canary", headers=BEARER).get_json()["compared"]:
         assert 0 <= one["p50_ms"] <= one["p95_ms"] < 5000
     text = client.get("/metrics").text
     assert 'captionize_captions_total{outcome="captioned",version="2.0"} 4.0' in text
     assert 'captionize_captions_total{outcome="failed",version="1.0"} 1.0' in text
     assert 'captionize_captions_total{outcome="refused",version="1.0"} 1.0' in text
     assert 'captionize_caption_seconds_count{version="2.0"} 4.0' in text
+
+
+def test_its_figures_begin_when_it_began(client: FlaskClient, torchserve: FakeTorchServe) -> None:
+    torchserve.reply(500, {"code": 500, "type": "X", "message": "Broken."})
+    client.get("/api/versions")
+    for _ in range(3):
+        caption(client)
+    vote(client, left="1.0", right="2.0", winner="left")
+    assert compared(client) == [("1.0", 2, 1)]
+    turn_on(client, 1)
+    assert compared(client) == [("1.0", 0, 0), ("2.0", 0, 0)]
+    now = client.get("/api/canary", headers=BEARER).get_json()
+    assert [one["p50_ms"] for one in now["compared"]] == [None, None]
+    assert [one["votes"]["won"] for one in now["compared"]] == [0, 0]
+    caption(client)
+    turn_on(client, 0.5)  # another share is the same canary
+    client.delete("/api/canary", headers=BEARER)
+    assert compared(client) == [("1.0", 0, 0)]
+    turn_on(client, 1)
+    caption(client)
+    assert compared(client) == [("1.0", 0, 0), ("2.0", 1, 0)]
+    assert 'version="2.0"} 2.0' in client.get("/metrics").text, "Prometheus's go on"
+    assert now["since"].endswith("Z")
 
 
 def test_an_asked_version_gets_all_and_makes_no_series_of_its_own(app: Flask) -> None:

@@ -29,6 +29,7 @@ def test_the_handlers_errors_pass_through(
 ) -> None:
     torchserve.reply(status, {"code": status, "type": type_, "message": "In its own words."})
     check(post(client), status, type_, "In its own words.")
+    assert len(torchserve.predictions()) == 1, "sent again, it would only be refused again"
 
 
 def test_a_picture_over_the_limit_is_413(client: FlaskClient, torchserve: FakeTorchServe) -> None:
@@ -74,14 +75,40 @@ def test_no_worker_or_a_full_queue_is_503_with_retry_after(
     assert "secret" not in response.text
 
 
-def test_a_worker_that_dies_is_503_because_another_one_starts(
+def die(torchserve: FakeTorchServe, times: int, status: int = 500) -> None:
+    """Have the worker die under the next pictures."""
+    for _ in range(times):
+        body = {"code": status, "type": "InternalServerException", "message": "Worker died."}
+        torchserve.reply(status, body)
+
+
+@pytest.mark.parametrize("status", [500, 507])
+@pytest.mark.parametrize("to", ["captions", "explanations"])
+def test_a_picture_under_which_a_worker_dies_is_sent_again(
+    client: FlaskClient, torchserve: FakeTorchServe, status: int, to: str
+) -> None:
+    die(torchserve, 2, status)
+    assert post(client, to=to, beam_size="2").status_code == 200
+    first, *others = torchserve.predictions()
+    assert [(one.body, one.headers["X-Beam-Size"]) for one in others] == [(first.body, "2")] * 2
+
+
+def test_a_picture_under_which_workers_die_again_and_again_is_given_up(
     client: FlaskClient, torchserve: FakeTorchServe
 ) -> None:
-    died = {"code": 500, "type": "InternalServerException", "message": "Worker died."}
-    torchserve.reply(500, died)
+    die(torchserve, 3)
     response = post(client)
     check(response, 503, "Busy", "Try again in a few seconds")
     assert response.headers["Retry-After"] == "3"
+    assert len(torchserve.predictions()) == 3
+
+
+def test_when_the_time_is_over_it_is_not_sent_again(
+    make_app: Callable[..., Flask], torchserve: FakeTorchServe
+) -> None:
+    die(torchserve, 1)
+    check(post(make_app(TIMEOUT_S=0.9).test_client()), 503, "Busy", "Try again")
+    assert len(torchserve.predictions()) == 1
 
 
 @pytest.mark.parametrize(
@@ -129,6 +156,16 @@ def test_too_slow_is_504_and_not_repeated(
     check(post(make_app(TIMEOUT_S=0.2).test_client()), 504, "TooSlow", "took too long")
     assert time.monotonic() - started < 0.9
     assert len(torchserve.predictions()) == 1
+
+
+def test_a_start_that_takes_too_long_is_503(
+    make_app: Callable[..., Flask], torchserve: FakeTorchServe
+) -> None:
+    torchserve.reply(200, ANSWER, wait=1)
+    torchserve.worker_states = ["UNLOADING"]
+    response = post(make_app(TIMEOUT_S=0.2).test_client())
+    check(response, 503, "Busy", "Try again in a few seconds")
+    assert response.headers["Retry-After"] == "3"
 
 
 def test_a_failed_prediction_is_not_repeated(

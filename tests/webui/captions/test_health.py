@@ -9,7 +9,9 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+from tests.webui.captions.uploading import post
 from tests.webui.fake_torchserve import FakeTorchServe
+from webui.torchserve import pulse
 
 
 def test_alive_without_torchserve(client: FlaskClient, torchserve: FakeTorchServe) -> None:
@@ -35,14 +37,58 @@ def test_ready_is_a_ready_worker(
     assert (response.status_code, response.get_json()["workers"]) == (code, ready)
     asked = [(seen.path, seen.headers["Authorization"]) for seen in torchserve.seen]
     assert asked[0] == ("/models/captioner", "Bearer management-1")
-    assert asked[1:] == ([("/ping", "Bearer inference-2")] if ready else [])
+    ping = ("/ping", "Bearer inference-2")
+    worker = ("/models/captioner?customized=true", "Bearer management-1")
+    assert asked[1:] == ([ping, worker] if ready else [])
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pulse, "PATIENCE_S", 0.1)
+    monkeypatch.setattr(pulse, "RECENT_S", 0.1)
+    monkeypatch.setattr(pulse, "AGAIN_S", 0.0)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_not_ready_while_no_worker_answers(client: FlaskClient, torchserve: FakeTorchServe) -> None:
+    torchserve.stuck = True
+    response = client.get("/readyz")
+    assert (response.status_code, response.get_json()["reason"]) == (503, "Stuck")
+    assert "no answer within 0.1 s" in response.get_json()["message"]
+    torchserve.stuck = False
+    assert client.get("/readyz").status_code == 200
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_caption_shows_that_captions_come(
+    client: FlaskClient, torchserve: FakeTorchServe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pulse, "RECENT_S", 30.0)
+    torchserve.stuck = True
+    assert client.get("/readyz").status_code == 503
+    torchserve.reply(422, {"code": 422, "type": "CorruptImage", "message": "Broken."})
+    post(client)
+    assert client.get("/readyz").status_code == 200
+
+
+def test_a_worker_is_asked_now_and_then_only(
+    client: FlaskClient, torchserve: FakeTorchServe
+) -> None:
+    for _ in range(3):
+        assert client.get("/readyz").status_code == 200
+    assert len([seen for seen in torchserve.seen if "customized" in seen.path]) == 1
 
 
 def test_not_ready_without_torchserve(client: FlaskClient, torchserve: FakeTorchServe) -> None:
     torchserve.stop()
     response = client.get("/readyz")
     assert response.status_code == 503
-    assert response.get_json() == {"status": "not ready", "workers": 0, "reason": "CaptioningAway"}
+    assert response.get_json() == {
+        "status": "not ready",
+        "workers": 0,
+        "reason": "CaptioningAway",
+        "message": "The captioning service cannot be reached. Try again in a minute.",
+    }
 
 
 def test_not_ready_while_the_inference_address_is_away(

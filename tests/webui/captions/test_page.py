@@ -54,7 +54,8 @@ def test_the_form_shows_the_caption_beside_its_picture(client: FlaskClient) -> N
         'title="90% sure">dog</span><span class="word doubt-3" title="35% sure">' in response.text
     )
     assert '<b data-slot="percent">61%</b> confident' in response.text
-    assert 'data-slot="unsure" hidden>' in response.text
+    assert 'data-slot="mark" hidden>' in response.text
+    assert re.search(r'data-slot="tags" [^>]*hidden', response.text)
     assert "a dog</p>" in response.text, "the alternative"
 
 
@@ -63,7 +64,18 @@ def test_a_caption_of_little_confidence_is_marked(
 ) -> None:
     unsure = {**ANSWER["captions"][0], "confidence": 0.1}
     torchserve.reply(200, {**ANSWER, "captions": [unsure]})
-    assert '<span class="mark badge" data-slot="unsure" >Not sure' in submit(client).text
+    assert '<span class="mark badge" data-slot="mark" >Not sure' in submit(client).text
+
+
+def test_a_picture_unlike_any_photo_is_marked_and_its_tags_are_shown(
+    client: FlaskClient, torchserve: FakeTorchServe
+) -> None:
+    unknown = {**ANSWER["captions"][0], "trust": "unknown"}
+    tags = [{"word": "<b>dog</b>", "probability": 0.93}]
+    torchserve.reply(200, {**ANSWER, "captions": [unknown], "tags": tags})
+    text = submit(client).text
+    assert 'data-slot="mark" >This does not look like a photo it knows.<' in text
+    assert 'title="93% sure" aria-pressed="false" disabled>&lt;b&gt;dog&lt;/b&gt;</button>' in text
 
 
 def test_a_caption_is_escaped_everywhere(client: FlaskClient) -> None:

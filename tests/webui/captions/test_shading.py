@@ -73,6 +73,8 @@ def test_probabilities_become_levels_and_percents(
         {"captions": [{"caption": "a"}]},
         {"captions": [{**ANSWER["captions"][0], "words": [{"word": 1, "probability": 0.5}]}]},  # type: ignore[index]
         {"captions": [{**ANSWER["captions"][0], "confidence": None}]},  # type: ignore[index]
+        {"captions": [{**ANSWER["captions"][0], "trust": "somewhat"}]},  # type: ignore[index]
+        {"tags": [{"word": "dog"}]},
         {"image": {}},
         {"model": {"name": "captioner"}},
     ],
@@ -95,12 +97,25 @@ def test_a_picture_is_shown_back_only_where_a_browser_can() -> None:
     assert shading.data_url(b"abc", whole) is None
 
 
-@pytest.mark.parametrize(("confidence", "unsure"), [(0.39, True), (0.4, False), (1, False)])
-def test_a_caption_of_little_confidence_is_marked(confidence: float, unsure: bool) -> None:
-    assert shading.unsure({**caption("a dog", "a", "dog"), "confidence": confidence}) is unsure
+@pytest.mark.parametrize(
+    ("confidence", "more", "mark"),
+    [
+        (0.39, {}, "check"),
+        (0.4, {}, "right"),
+        (0.1, {"trust": "right"}, "right"),
+        (0.9, {"trust": "check"}, "check"),
+        (0.9, {"trust": "unknown"}, "unknown"),
+    ],
+)
+def test_a_caption_is_marked_by_its_trust_or_else_its_confidence(
+    confidence: float, more: dict[str, Any], mark: str
+) -> None:
+    one: Any = {**caption("a dog", "a", "dog"), "confidence": confidence, **more}
+    assert shading.mark(one) == shading.MARKS[mark]
 
 
 def test_the_script_has_the_same_levels() -> None:
     script = (Path(webui.__file__).parent / "static/js/captions/words.js").read_text()
     assert f"LEVELS = {list(shading.LEVELS)};" in script
     assert f"UNSURE_BELOW = {shading.UNSURE_BELOW};" in script
+    assert all(f'  {trust}: "{mark}",' in script for trust, mark in shading.MARKS.items())

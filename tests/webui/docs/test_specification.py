@@ -6,6 +6,7 @@ import io
 import json
 import re
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from flask.testing import FlaskClient
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from tests.webui import specified
-from tests.webui.fake_torchserve import FakeTorchServe
+from tests.webui.fake_torchserve import ANSWER, FakeTorchServe
 from tests.webui.told_by_torchserve import VERSION
 from webui.docs import specification
 
@@ -256,6 +257,22 @@ def test_a_caption_while_torchserve_is_away_fits(
     specified.check_answer("/api/captions", response)
 
 
+@pytest.mark.parametrize(
+    ("change", "fits"),
+    [
+        ({"tags": [], "calibrated": False}, True),
+        ({"calibrated": True}, False),
+        ({"tags": [{"word": "dog"}]}, False),
+        ({"captions": [{**ANSWER["captions"][0], "trust": "unknown"}]}, True),
+        ({"captions": [{**ANSWER["captions"][0], "trust": "somewhat"}]}, False),
+    ],
+)
+def test_tags_and_trust_are_specified(change: dict[str, Any], fits: bool) -> None:
+    schema = {"$ref": "#/components/schemas/Captions"}
+    with nullcontext() if fits else pytest.raises(AssertionError):
+        specified.check({**ANSWER, **change}, schema)
+
+
 def test_what_the_form_is_answered_fits(client: FlaskClient) -> None:
     refused = client.post("/", data=picture())
     assert refused.status_code == 400
@@ -267,7 +284,7 @@ def test_what_the_form_is_answered_fits(client: FlaskClient) -> None:
     specified.check_answer("/", response)
 
 
-@pytest.mark.parametrize("path", ["/", "/healthz", "/readyz", "/metrics", "/operations"])
+@pytest.mark.parametrize("path", ["/", "/login", "/operations"])
 def test_what_an_untrusted_host_name_is_answered_fits(client: FlaskClient, path: str) -> None:
     response = client.get(path, headers={"Host": "evil.example"})
     assert response.status_code == 400

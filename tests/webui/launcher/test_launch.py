@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
-import sys
-import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -19,7 +17,6 @@ import pytest
 from webui import serve
 from webui.launcher import launch
 from webui.launcher.plan import LaunchError, Plan
-from webui.launcher.processes import Server
 from webui.torchserve import tokens
 
 KEY = "the management key"
@@ -172,7 +169,7 @@ def test_a_setting_of_the_page_is_checked_before_the_start(
 
 
 def test_watch_ends_when_it_may(stop: launch.StopRequest) -> None:
-    assert launch.watch([], stop, lambda: True)
+    assert launch.watch(stop, lambda: True)
 
 
 @pytest.mark.parametrize("signum", launch.STOP_SIGNALS)
@@ -181,7 +178,7 @@ def test_watch_ends_at_a_signal(stop: launch.StopRequest, signum: signal.Signals
         os.kill(os.getpid(), signum)
         return False
 
-    assert not launch.watch([], stop, interrupted)
+    assert not launch.watch(stop, interrupted)
 
 
 def test_an_ignored_signal_stays_ignored() -> None:
@@ -191,38 +188,3 @@ def test_an_ignored_signal_stays_ignored() -> None:
         assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGHUP, before)
-
-
-@pytest.mark.parametrize(
-    ("code", "message"),
-    [
-        (
-            "raise SystemExit(3)",
-            r"^The page .*exit status 3.*log is .+",
-        ),
-        ("import os; os.kill(os.getpid(), 9)", r"SIGKILL.*log is"),
-    ],
-)
-def test_a_crash_ends_the_watch(
-    tmp_path: Path, stop: launch.StopRequest, code: str, message: str
-) -> None:
-    server = Server(
-        "The page",
-        [sys.executable, "-c", code],
-        cwd=tmp_path,
-        environ={},
-        log=tmp_path / "log",
-    )
-    with pytest.raises(LaunchError, match=message):
-        launch.watch([server], stop, _never_after(20))
-    server.stop(0)
-
-
-def _never_after(seconds: float) -> Callable[[], bool]:
-    give_up = time.monotonic() + seconds
-
-    def never() -> bool:
-        assert time.monotonic() < give_up
-        return False
-
-    return never

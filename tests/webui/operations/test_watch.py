@@ -18,7 +18,8 @@ from tests.webui.fake_torchserve import FakeTorchServe
 from webui.captions.canary import Setting
 from webui.operations import watch as watch_module
 from webui.operations.watch import Watch, changes
-from webui.torchserve.client import Away, TorchServe
+from webui.torchserve.client import TorchServe
+from webui.torchserve.errors import Away
 from webui.torchserve.management import Version, Worker
 
 WAIT_S = 10

@@ -9,7 +9,7 @@ from flask import Flask
 
 from tests.webui import management_contract as contract
 from tests.webui.fake_torchserve import FakeTorchServe
-from webui.torchserve.client import Away
+from webui.torchserve.errors import Away
 from webui.torchserve.management import Known, Management
 from webui.web.problem import ServiceError
 

@@ -43,6 +43,7 @@ def test_the_models_are_listed(second: Admin) -> None:
         "max_batch_delay_ms": 100,
         "queue": {"remaining": 64, "pending": 0},
         "card": {"encoder": "drawn", "date": "2026-01-01", "scores": {"cider": 0.5}},
+        "behind": False,
     }
     assert second("GET", "/models/captioner/2.0").get_json() == other
 
@@ -145,3 +146,10 @@ def test_what_is_remembered_survives_a_restart_of_the_page(
     assert after.model()["previous_default"] == "1.0"
     assert after("GET", "/canary").get_json()["share"] == 0.25
     assert [one["action"] for one in after.audit()] == ["canary", "default"]
+
+
+def test_a_state_that_cannot_be_written_is_said(make_app: MakeApp, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    app = make_app(ADMIN_TOKEN=TOKEN, STATE_DIR=str(tmp_path / "file" / "state"))
+    answer = Admin(app.test_client())("GET", "/models").get_json()
+    assert "cannot be written" in answer["unsaved"]

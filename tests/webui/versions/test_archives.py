@@ -79,6 +79,8 @@ def test_the_model_store_is_listed(client: FlaskClient, store: Path) -> None:
         "model": "captioner",
         "version": "2.0",
         "ours": True,
+        "handler": 1,
+        "behind": True,
         "card": {"encoder": "drawn"},
         "problem": None,
         "registered": [],
@@ -153,6 +155,18 @@ def damaged() -> bytes:
     return content.replace(b"A" * 1000, b"A" * 999 + b"B")
 
 
+def garbled() -> bytes:
+    """A file whose deflated content cannot be unpacked."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(MANIFEST, json.dumps({"model": MODEL}))
+        archive.writestr("simple.py", "")
+        archive.writestr("weights", b"A" * 1000)
+    content = file.getvalue()
+    start = content.index(b"weights") + len("weights")
+    return content[:start] + b"\xff" + content[start + 1 :]
+
+
 def bomb() -> bytes:
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -167,6 +181,7 @@ def bomb() -> bytes:
         (b"", 415, "NotAnArchive", "zip file"),
         (b"PK\x03\x04 and so on", 415, "NotAnArchive", "zip file"),
         (zipped()[:-30], 415, "NotAnArchive", "not all of it"),
+        (garbled(), 415, "NotAnArchive", "not all of it"),
         (zipped([]), 422, "BadArchive", "the member 'model'"),
         (zipped({"model": "captioner"}), 422, "BadArchive", "the member 'model'"),
         (zipped({"model": {**MODEL, "modelName": "token1"}}), 422, "BadArchive", "got 'token1'"),
@@ -223,3 +238,57 @@ def test_what_an_interrupted_upload_left_is_removed(client: FlaskClient, store: 
     assert send(client, zipped()).status_code == 201
     assert sorted(path.name for path in store.iterdir()) == [new.name, "new.mar"]
     assert [one["name"] for one in listed(client)] == ["new.mar"]
+
+
+def delete(client: FlaskClient, name: str) -> TestResponse:
+    return client.delete(f"/api/archives/{name}", headers=BEARER)
+
+
+def test_a_wrong_archive_is_deleted(client: FlaskClient, store: Path) -> None:
+    write_archive(store / "new.mar")
+    (store / "half.mar").write_bytes(zipped()[:100])
+    for name in ("new.mar", "half.mar"):
+        assert delete(client, name).status_code == 204
+    assert list(store.iterdir()) == []
+    check(delete(client, "new.mar"), 404, "NoSuchArchive", "no new.mar")
+    entries = client.get("/api/audit", headers=BEARER).get_json()["audit"]
+    assert [(one["action"], one["outcome"]) for one in entries] == [
+        ("delete", "refused"),
+        ("delete", "done"),
+        ("delete", "done"),
+    ]
+    assert (entries[2]["model"], entries[2]["version"]) == ("captioner", "2.0")
+
+
+@pytest.mark.parametrize("name", ["..%2Fnew.mar", "%2Fetc%2Fx.mar", "readme.txt", ".upload-1"])
+def test_nothing_but_archives_is_deleted(client: FlaskClient, store: Path, name: str) -> None:
+    for path in (store / "readme.txt", store / ".upload-1", store.parent / "new.mar"):
+        path.touch()
+    assert delete(client, name).status_code in (400, 404)
+    assert len(list(store.iterdir())) == 2
+    assert (store.parent / "new.mar").exists()
+
+
+def test_an_archive_that_is_used_stays(
+    client: FlaskClient, store: Path, torchserve: FakeTorchServe
+) -> None:
+    write_archive(store / "captioner.mar", version="1.0")
+    check(delete(client, "captioner.mar"), 409, "ArchiveInUse", "registered as captioner 1.0")
+    # Not served just now, but brought back as soon as it can be.
+    restoring, state = (client.application.extensions[one] for one in ("restoring", "state"))
+    restoring.check()
+    del torchserve.models.versions["captioner"], torchserve.models.defaults["captioner"]
+    check(delete(client, "captioner.mar"), 409, "ArchiveInUse", "registered as captioner 1.0")
+    with state.change() as wanted:
+        wanted.models.clear()
+    check(delete(client, "captioner.mar"), 409, "ArchiveInUse", "named by load_models")
+    assert (store / "captioner.mar").exists()
+
+
+def test_what_is_not_known_to_be_unused_stays(
+    client: FlaskClient, store: Path, torchserve: FakeTorchServe
+) -> None:
+    write_archive(store / "new.mar")
+    torchserve.stop()
+    check(delete(client, "new.mar"), 502, "CaptioningAway")
+    assert (store / "new.mar").exists()

@@ -33,8 +33,9 @@ def test_registering_is_a_job(admin: Admin) -> None:
     version = admin.model()["versions"][1]
     assert (len(version["workers"]), version["batch_size"]) == (2, 4)
     [entry] = admin.audit()
-    assert entry | {"time": ""} == {
+    assert entry | {"time": "", "id": ""} == {
         "time": "",
+        "id": "",
         "actor": "token",
         "address": "127.0.0.1",
         "action": "register",
@@ -123,21 +124,56 @@ def test_one_job_for_a_version_at_a_time(
     assert wait_for_job(admin.client, first)["state"] == "done"
 
 
-def test_the_default_goes_there_and_back(second: Admin) -> None:
-    for path, body in (("/default", None), ("", {"default": True})):
-        response = second("PUT", f"/models/captioner/2.0{path}", body)
-        assert response.status_code == 200
-        assert response.get_json()["previous_default"] == "1.0"
-        assert second("POST", "/models/captioner/rollback").get_json()["default"] == "1.0"
-    assert second("POST", "/models/captioner/rollback").get_json()["default"] == "2.0"
-    assert [one["action"] for one in second.audit()[:3]] == ["rollback", "rollback", "default"]
+def roll_back(admin: Admin) -> str:
+    """Roll back; the default then."""
+    return str(admin("POST", "/models/captioner/rollback").get_json()["default"])
+
+
+@pytest.mark.parametrize(("path", "body"), [("/default", None), ("", {"default": True})])
+def test_the_default_goes_there_and_back(second: Admin, path: str, body: object) -> None:
+    response = second("PUT", f"/models/captioner/2.0{path}", body)
+    assert response.status_code == 200
+    assert response.get_json()["previous_default"] == "1.0"
+    assert roll_back(second) == "1.0"
+    assert [one["action"] for one in second.audit()[:2]] == ["rollback", "default"]
+
+
+def test_what_was_rolled_back_from_is_not_offered_again(
+    second: Admin, torchserve: FakeTorchServe
+) -> None:
+    write_archive(torchserve.models.store / "third.mar", version="3.0")
+    second.job("POST", "/models", {"archive": "third.mar"})
+    for version in ("2.0", "3.0", "3.0"):
+        second("PUT", f"/models/captioner/{version}/default")
+    assert roll_back(second) == "2.0"
+    assert second.model()["previous_default"] == "1.0", "not 3.0, which was just rejected"
+    assert roll_back(second) == "1.0"
+    assert second.model()["previous_default"] is None
+    check(second("POST", "/models/captioner/rollback"), 409, "NoPreviousDefault")
+    # There and back by hand is a change like any other, and a version is in the list once.
+    for version in ("2.0", "1.0", "2.0", "1.0"):
+        second("PUT", f"/models/captioner/{version}/default")
+    assert roll_back(second) == "2.0"
+    assert second.model()["previous_default"] is None
+
+
+def test_promoting_the_canary_ends_it(second: Admin) -> None:
+    second("PUT", "/canary", {"version": "2.0", "share": 0.5})
+    second("PUT", "/models/captioner/2.0/default")
+    assert second.audit()[0]["message"] == (
+        "captioner 2.0 is the default; it was 1.0. The canary is off."
+    )
+    assert second("GET", "/canary").get_json()["version"] is None
+    second("PUT", "/canary", {"version": "1.0", "share": 0.5})
+    assert roll_back(second) == "1.0"
+    assert second("GET", "/canary").get_json()["version"] is None
 
 
 def test_without_a_previous_default_nothing_is_rolled_back(second: Admin) -> None:
     check(second("POST", "/models/captioner/rollback"), 409, "NoPreviousDefault")
     assert (second.audit()[0]["action"], second.audit()[0]["outcome"]) == ("rollback", "refused")
     second("PUT", "/models/captioner/2.0/default")
-    second("POST", "/models/captioner/rollback")
+    second("PUT", "/models/captioner/1.0/default")
     second("DELETE", "/models/captioner/2.0")
     check(second("POST", "/models/captioner/rollback"), 409, "NoPreviousDefault")
 

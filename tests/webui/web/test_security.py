@@ -84,7 +84,7 @@ def test_its_own_names_are_answered(client: FlaskClient, host: str) -> None:
     assert client.get("/", headers={"Host": host}).status_code == 200
 
 
-@pytest.mark.parametrize("path", ["/", "/healthz", "/nothing"])
+@pytest.mark.parametrize("path", ["/", "/login", "/nothing"])
 @pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example", "192.0.2.7:8000"])
 def test_other_host_names_are_refused(client: FlaskClient, host: str, path: str) -> None:
     response = client.get(path, headers={"Host": host})
@@ -108,12 +108,15 @@ def test_a_configured_name_is_answered(make_app: Callable[..., Flask]) -> None:
     assert client.get("/", headers={"Host": "other.example"}).status_code == 400
 
 
-def test_health_checks_on_the_machine_are_answered_whatever_the_name_outside(
-    make_app: Callable[..., Flask],
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
+@pytest.mark.parametrize("proxies", [0, 1])
+def test_health_is_answered_under_any_name(
+    make_app: Callable[..., Flask], path: str, proxies: int
 ) -> None:
-    client = make_app(TRUSTED_HOSTS="captions.example").test_client()
-    for host in ("localhost", "127.0.0.1:8000"):
-        assert client.get("/healthz", headers={"Host": host}).status_code == 200
+    client = make_app(TRUSTED_HOSTS="captions.example", PROXIES=proxies).test_client()
+    for host in ("localhost", "10.42.0.7:8000", "evil.example"):
+        headers = {"Host": host, "X-Forwarded-Host": host}
+        assert client.get(path, headers=headers).status_code == 200
 
 
 def test_forwarded_addresses_are_believed_only_from_our_own_proxies(

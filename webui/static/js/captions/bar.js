@@ -5,13 +5,14 @@ import { count } from "../web/format.js";
 import { title } from "./form.js";
 import { canRetry } from "./queue.js";
 
-/** Show the state of `queue` in `bar`. `act` has a function for each button. */
+/** Show the state of `queue` and the filter of `list` in `bar`. `act` has a function for each button. */
 export class Bar {
-  constructor(bar, queue, act) {
+  constructor(bar, queue, list, act) {
     this.bar = bar;
     this.queue = queue;
+    this.list = list;
     this.busy = false;
-    for (const action of ["cancel-all", "retry-failed", "clear"]) on(bar, action, act[action]);
+    for (const action of ["cancel-all", "retry-failed", "clear", "show-all"]) on(bar, action, act[action]);
     on(bar, "wake", () => queue.wake());
     queue.addEventListener("item", () => this.update());
     queue.addEventListener("pause", () => this.#pause());
@@ -33,7 +34,16 @@ export class Bar {
     button(this.bar, "retry-failed").hidden = !many || open || !items.some(canRetry);
     button(this.bar, "clear").hidden = open;
     slot(this.bar, "export").hidden = !counts.done;
+    slot(this.bar, "filter").hidden = this.list.tag === null;
+    if (this.list.tag !== null) fill(this.bar, "filtered", this.filtered);
     this.#announce(many, open, counts);
+  }
+
+  /** What the list is filtered by, in words. */
+  get filtered() {
+    const { tag, shown } = this.list;
+    const all = count(this.queue.items.length, "picture");
+    return tag === null ? `All pictures are listed: ${all}.` : `Tagged “${tag}”: ${shown.length} of ${all}.`;
   }
 
   /** Once when a batch begins and once when it is done, not for each of 200 pictures. */

@@ -1,6 +1,6 @@
 /* The session as a file: CSV, JSON, JSON Lines, or a .txt beside each picture's name in a zip. */
 
-import { isEdited, original } from "./item.js";
+import { isEdited, original, tags } from "./item.js";
 import { zip } from "./zip.js";
 
 /** What is exported of a captioned picture. */
@@ -19,11 +19,13 @@ export function record(item) {
     width: image.width,
     height: image.height,
     format: image.format,
+    trust: caption.trust, // none of older models
+    tags: tags(item).map(({ word }) => word).join("; "),
   };
 }
 
-/** Everything, with the alternatives and the probability of every word. */
-const detailed = (item) => ({ ...record(item), captions: item.answer.captions });
+/** Everything, with the alternatives and the probability of every word and tag. */
+const detailed = (item) => ({ ...record(item), tags: tags(item), captions: item.answer.captions });
 
 const WRITERS = {
   csv: (items) => [csv(items.map(record)), "text/csv"],

@@ -52,17 +52,18 @@ export function showNotice(problem, action, then) {
   if (problem) on(notice, action, then).hidden = false;
 }
 
-/** The heading over an error with this HTTP status. */
-export function title({ code }) {
+/** The heading over an error of this type, or with this HTTP status. */
+export function title({ code, type }) {
   const { titles, otherTitle } = byId("problem").dataset;
   if (code === 0) return "The server cannot be reached";
-  return JSON.parse(titles)[code] ?? otherTitle;
+  const known = JSON.parse(titles);
+  return known[type] ?? known[code] ?? otherTitle;
 }
 
-/** The box of an error: {code, message}. */
-export function problemBox({ code, message }) {
+/** The box of an error: {code, type, message}. */
+export function problemBox({ code, type, message }) {
   const view = copyOf("problem");
-  fill(view, "title", title({ code }));
+  fill(view, "title", title({ code, type }));
   fill(view, "message", message);
   return view;
 }

@@ -26,6 +26,9 @@ export function answered(item) {
   item.past = [];
 }
 
+/** What the picture shows, of a model that says so. */
+export const tags = ({ answer }) => answer?.tags ?? [];
+
 /** The caption as the model wrote it. */
 export const original = (item) => item.answer.captions[item.chosen];
 

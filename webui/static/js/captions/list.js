@@ -1,6 +1,7 @@
 /* The pictures of the session as cards: one is chosen and shown large. */
 
 import { copyOf, fill, showImage, slot } from "../web/dom.js";
+import { tags } from "./item.js";
 
 const STATUS = {
   waiting: "Waiting",
@@ -15,6 +16,7 @@ export class List {
     this.box = box;
     this.cards = new Map(); // item -> its card, which has it as `item`
     this.select = select;
+    this.tag = null; // that the pictures listed have; null: all are
     box.addEventListener("click", (event) => {
       const card = event.target.closest(".card");
       if (card) select(card.item);
@@ -43,11 +45,27 @@ export class List {
     const card = this.cards.get(item);
     if (!card) return;
     card.dataset.state = item.state;
+    card.hidden = !this.#has(item);
     fill(card, "line", item.state === "done" ? item.text : STATUS[item.state]);
     if (item.thumbnail && !card.dataset.shown) {
       card.dataset.shown = "true";
       showImage(slot(card, "thumbnail"), item.thumbnail);
     }
+  }
+
+  /** The items that are listed. */
+  get shown() {
+    return [...this.cards.keys()].filter((item) => this.#has(item));
+  }
+
+  /** List only the pictures with this tag; null: all. */
+  filter(tag) {
+    this.tag = tag;
+    for (const item of this.cards.keys()) this.update(item);
+  }
+
+  #has(item) {
+    return this.tag === null || tags(item).some(({ word }) => word === this.tag);
   }
 
   /** Mark the item that is shown large. */
@@ -80,16 +98,18 @@ export class List {
   }
 
   #move(event, card) {
+    const items = this.shown;
+    const at = items.indexOf(card.item);
     const to = {
-      ArrowDown: card.nextElementSibling,
-      ArrowRight: card.nextElementSibling,
-      ArrowUp: card.previousElementSibling,
-      ArrowLeft: card.previousElementSibling,
-      Home: this.box.firstElementChild,
-      End: this.box.lastElementChild,
+      ArrowDown: at + 1,
+      ArrowRight: at + 1,
+      ArrowUp: at - 1,
+      ArrowLeft: at - 1,
+      Home: 0,
+      End: items.length - 1,
     }[event.key];
     if (to === undefined) return;
     event.preventDefault();
-    if (to) this.select(to.item);
+    if (items[to]) this.select(items[to]);
   }
 }

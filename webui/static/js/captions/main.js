@@ -22,9 +22,14 @@ let source = "";
 
 const queue = new Queue((item, signal) => caption(form.dataset.api, item.file, item.options, signal));
 const list = new List(byId("pictures"), { select: show, remove });
-const bar = new Bar(byId("session"), queue, {
+const bar = new Bar(byId("session"), queue, list, {
   "cancel-all": () => queue.items.slice().forEach((item) => queue.cancel(item)),
   "retry-failed": () => queue.items.filter(canRetry).forEach((item) => queue.retry(item)),
+  "show-all": () => {
+    filter(null);
+    list.choose(chosen);
+    list.cards.get(chosen).focus(); // the button that was used is gone
+  },
   clear,
 });
 const history = new History();
@@ -52,6 +57,7 @@ closeOnLeaving(document.querySelector(".menu"));
 
 function take(files) {
   const items = files.map((file) => makeItem(file, options()));
+  list.filter(null); // nobody knows their tags yet
   // A single picture replaces a single picture; more are added to what is there.
   if (items.length === 1 && queue.items.length === 1 && !queue.unfinished) forget(queue.items[0]);
   list.add(items);
@@ -86,7 +92,9 @@ function draw() {
   document.title = heading;
   againButton.hidden = item.state !== "done";
   if (item.state === "done") {
-    outcome.replaceChildren(view.result(item, source, { explain, changed, address: apiAddress() }));
+    const act = { explain, changed, address: apiAddress(), filter: alone ? null : filter };
+    outcome.replaceChildren(view.result(item, source, act));
+    view.press(outcome, list.tag);
     if (alone) announce(`Caption: ${item.text}. ${percent(item.answer.captions[0].confidence)} confident.`);
   } else if (item.state === "failed" || item.state === "cancelled") {
     outcome.replaceChildren(view.problem(item, { retry: () => again(item), remove: () => remove(item) }));
@@ -94,6 +102,14 @@ function draw() {
     outcome.replaceChildren(view.working(item, source, { cancel: () => queue.cancel(item) }));
     if (alone) announce("Reading the picture.");
   }
+}
+
+/** List only the pictures with a tag; null: all. */
+function filter(tag) {
+  list.filter(tag);
+  view.press(outcome, tag);
+  bar.update();
+  announce(bar.filtered);
 }
 
 /** The caption of the chosen item has changed. */
@@ -126,20 +142,23 @@ function forget(item) {
 }
 
 function remove(item) {
-  const at = queue.items.indexOf(item);
-  forget(item);
-  if (!queue.items.length) {
+  if (queue.items.length === 1) {
     clear();
     return;
   }
+  if (list.shown.every((one) => one === item)) list.filter(null);
+  const at = list.shown.indexOf(item);
+  // Before its card goes, so that the focus can move on from it.
+  if (item === chosen) show(list.shown[at + 1] ?? list.shown[at - 1]);
+  forget(item);
   main.toggleAttribute("data-many", queue.items.length > 1);
   bar.update();
-  if (item === chosen) show(queue.items[Math.min(at, queue.items.length - 1)]);
 }
 
 /** Back to the beginning; the history stays. */
 function clear() {
   for (const item of queue.items.slice()) forget(item);
+  list.filter(null);
   URL.revokeObjectURL(source);
   chosen = null;
   outcome.replaceChildren();

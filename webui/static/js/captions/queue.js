@@ -2,7 +2,7 @@
 
 const AT_ONCE = 4;
 const SERVICE = new Set([0, 429, 502, 503]); // the service is at fault: everything waits
-const PICTURE = new Set([500, 504]); // may be the picture's fault: a few more tries, then an error
+const PICTURE = new Set([408, 500, 504]); // may be the picture's fault: a few more tries, then an error
 const TRIES = 3;
 // What these types mean here, whatever the code that they come with.
 const MEANS = { CaptioningFailed: 500, DecodingStopped: 422 };

@@ -4,12 +4,17 @@ import { h } from "../web/dom.js";
 
 const LEVELS = [0.8, 0.6, 0.4, 0.2];
 const UNSURE_BELOW = 0.4; // shading.py says why
+const MARKS = {
+  right: "",
+  check: "Not sure: may well be wrong",
+  unknown: "This does not look like a photo it knows.",
+};
 
 /** How unsure a word is, 0 (sure) to 4. */
 const doubt = (probability) => LEVELS.filter((level) => probability < level).length;
 
-/** Whether a caption is marked "not sure". */
-export const unsure = ({ confidence }) => confidence < UNSURE_BELOW;
+/** What a caption is marked with, "" for nothing. */
+export const mark = ({ confidence, trust = confidence < UNSURE_BELOW ? "check" : "right" }) => MARKS[trust];
 
 /** A word, shaded by its probability; further attributes as `h` takes them. */
 export const shaded = (text, probability, attributes) => (

@@ -9,7 +9,7 @@ import { report } from "./outcomes.js";
 const input = byId("archive");
 const progress = byId("upload-progress");
 
-/** Show the archives, with the versions that they are registered as (from the models). */
+/** Show the archives, with the versions that they are registered as; buttons call `act[action](archive)`. */
 export function showArchives(archives, models, act) {
   const registered = new Map();
   for (const { name, versions } of models) {
@@ -24,14 +24,14 @@ export function showArchives(archives, models, act) {
 
 function makeRow(act) {
   const row = copyOf("archive-template");
-  on(row, "register", () => act(row.archive));
+  for (const [action, then] of Object.entries(act)) on(row, action, () => then(row.archive));
   return row;
 }
 
 function showRow(row, archive, registered, taken) {
-  const { name, model, version, size_bytes, ours, card, problem } = archive;
+  const { name, model, version, size_bytes, ours, behind, card, problem } = archive;
   const own = `${model} ${version}`;
-  const about = problem ? [problem] : [own, card?.encoder && String(card.encoder), !ours && "not made by Captionize"];
+  const about = problem ? [problem] : [own, card?.encoder && String(card.encoder), !ours && "not made by Captionize", behind && "made by an older Captionize"];
   fill(row, "name", name);
   fill(row, "about", [...about, size(size_bytes)].filter(Boolean).join(" · "));
   const badge = slot(row, "registered");
@@ -40,6 +40,9 @@ function showRow(row, archive, registered, taken) {
   const register = button(row, "register");
   register.hidden = !badge.hidden || Boolean(problem);
   register.ariaLabel = `Register ${name}`;
+  const remove = button(row, "delete");
+  remove.hidden = Boolean(registered);
+  remove.ariaLabel = `Delete ${name}`;
 }
 
 /** Take archives from the button; `done` is called after each. */

@@ -1,6 +1,7 @@
 /* The canary: which version gets which share, and how the two do. */
 
 import { byId, h, put } from "../web/dom.js";
+import { when } from "../web/format.js";
 
 const form = byId("canary-form");
 const { version: select, share } = form.elements;
@@ -21,6 +22,7 @@ export function showCanary(canary, model) {
   filled = true;
   for (const control of [select, share, byId("canary-set")]) control.disabled = !others.length;
   byId("compared").replaceChildren(...canary.compared.map(row));
+  put(byId("compared-since"), `Counted since ${when(canary.since)}.`);
 }
 
 function choose(others, current) {

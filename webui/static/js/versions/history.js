@@ -9,14 +9,18 @@ const ACTIONS = {
   rollback: "Roll back",
   register: "Register",
   scale: "Workers",
+  restore: "Restore",
   unregister: "Unregister",
   upload: "Upload",
+  delete: "Delete",
   canary: "Canary",
   login: "Log in",
   logout: "Log out",
 };
-const WHO = { password: "The administrator", token: "A script" };
+const LOGINS = ["login", "logout"];
+const WHO = { password: "The administrator", token: "A script", service: "Captionize itself" };
 const more = byId("audit-more");
+const kind = byId("audit-kind");
 let all = false;
 let last = [];
 
@@ -25,10 +29,15 @@ more.addEventListener("click", () => {
   showHistory(last);
   byId("audit-title").focus();
 });
+kind.addEventListener("change", () => {
+  all = false;
+  showHistory(last);
+});
 
-/** Show the newest entries, or all. */
-export function showHistory(entries) {
-  last = entries;
+/** Show the newest entries of the kind that is chosen, or all of them. */
+export function showHistory(newest) {
+  last = newest;
+  const entries = newest.filter(({ action }) => LOGINS.includes(action) === (kind.value === "logins"));
   // Two entries of one second can be alike: their place from the end tells them apart.
   const numbered = entries.map((entry, i) => ({ ...entry, number: entries.length - i }));
   const shown = all ? numbered : numbered.slice(0, SHOWN);
@@ -44,7 +53,8 @@ function showEntry(row, entry) {
   const outcome = slot(row, "outcome");
   outcome.hidden = entry.outcome === "done";
   outcome.className = `badge ${entry.outcome}`;
-  put(outcome, entry.outcome);
-  fill(row, "message", entry.message);
-  fill(row, "who", `${WHO[entry.actor] ?? "Someone"} at ${entry.address}`);
+  const open = entry.outcome === "begun"; // and not ended: it runs, or the page ended before it did
+  put(outcome, open ? "no outcome yet" : entry.outcome);
+  fill(row, "message", open ? "" : entry.message);
+  fill(row, "who", [WHO[entry.actor] ?? "Someone", entry.address].filter(Boolean).join(" at "));
 }

@@ -7,7 +7,7 @@ import { showArchives, takeUploads } from "./archives.js";
 import { showCanary, takeCanary } from "./canary.js";
 import { confirmed } from "./dialogs.js";
 import { showHistory } from "./history.js";
-import { showModels } from "./models.js";
+import { showLost, showModels } from "./models.js";
 import { follow, report, watch } from "./outcomes.js";
 
 const POLL_MS = 2000;
@@ -15,6 +15,7 @@ const SLOWLY = 5; // archives and history change seldom: every this many rounds
 
 const away = byId("away");
 const main = byId("main");
+const unsaved = byId("unsaved");
 let archives = [];
 let models = [];
 let rounds = 0;
@@ -36,6 +37,9 @@ async function refresh(all = false) {
     const answer = await call("GET", "/models");
     if (mine !== rounds) return; // something was changed meanwhile, and asked for since
     ({ models } = answer);
+    showLost(answer.lost, forget);
+    put(unsaved, answer.unsaved ?? "");
+    unsaved.hidden = !answer.unsaved;
     if (seldom || ended) ({ archives } = await call("GET", "/archives"));
     show(canary);
     stateIs("shown", "");
@@ -51,7 +55,7 @@ function show(canary) {
   const own = models.find(({ name }) => name === canary.model);
   if (own) own.main = true;
   showModels(models, canary, { rollback, default: makeDefault, scale, unregister });
-  showArchives(archives, models, register);
+  showArchives(archives, models, { register, delete: remove });
   byId("archives-section").hidden = false;
   byId("canary-section").hidden = !own;
   if (own) showCanary(canary, own);
@@ -112,6 +116,10 @@ async function unregister({ name }, { version, archive }) {
   main.focus({ preventScroll: true }); // its card, which had the focus, is gone
 }
 
+function forget({ model, version }) {
+  return change("DELETE", path(model, version), undefined, () => `${model} ${version} is not wanted any more.`);
+}
+
 async function register({ name, model, version }) {
   const answer = await confirmed(
     "register",
@@ -123,6 +131,13 @@ async function register({ name, model, version }) {
   if (answer["register-batch"]) body.batch_size = Number(answer["register-batch"]);
   if (answer["register-delay"]) body.max_batch_delay = Number(answer["register-delay"]);
   await change("POST", "/models", body);
+}
+
+async function remove({ name }) {
+  const answer = await confirmed("delete", `Delete ${name}?`, "The file is removed from the model store for good.");
+  if (!answer) return;
+  await change("DELETE", `/archives/${encodeURIComponent(name)}`, undefined, () => `${name} is deleted.`);
+  main.focus({ preventScroll: true }); // its row, which had the focus, is gone
 }
 
 takeUploads(() => refresh(true));

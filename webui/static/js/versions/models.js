@@ -13,6 +13,20 @@ export function showModels(models, canary, act) {
   keyed(parent, models, ({ name }) => name, () => makeModel(act), (view, model) => showModel(view, model, canary, act));
 }
 
+/** Say which wanted versions could not be brought back, and why; `forget(version)` wants one no more. */
+export function showLost(lost, forget) {
+  const make = () => {
+    const note = copyOf("lost-template");
+    on(note, "forget", () => forget(note.lost));
+    return note;
+  };
+  keyed(byId("lost"), lost, ({ model, version }) => `${model} ${version}`, make, (note, one) => {
+    note.lost = one;
+    fill(note, "text", `${one.model} ${one.version} could not be brought back. ${one.message}`);
+    button(note, "forget").ariaLabel = `Forget ${one.model} ${one.version}`;
+  });
+}
+
 function makeModel(act) {
   const view = copyOf("model-template");
   on(view, "rollback", () => act.rollback(view.model));
@@ -53,6 +67,8 @@ function showVersion(card, model, version, canary) {
   fill(card, "memory", memory(version.workers));
   fill(card, "batch", `${version.batch_size}, within ${version.max_batch_delay_ms} ms`);
   fill(card, "archive", version.archive);
+  slot(card, "behind").hidden = !version.behind;
+  fill(card, "behind", "Made by an older Captionize, without what was mended since. Renew it with captionize archive --repack, and restart.");
   keyed(slot(card, "workers"), version.workers, ({ id }) => id, () => h("li"), showWorker);
   showCard(card, version.card);
   offer(card, model, version);

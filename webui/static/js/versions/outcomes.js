@@ -32,7 +32,7 @@ export function watch(job) {
 }
 
 function text({ action, model, version, state, message }) {
-  const doing = { register: "Registering", scale: "Changing the workers of" }[action] ?? action;
+  const doing = { register: "Registering", scale: "Changing the workers of", restore: "Restoring" }[action] ?? action;
   return state === "running" ? `${doing} ${model ?? ""} ${version ?? ""}: ${message}` : message;
 }
 

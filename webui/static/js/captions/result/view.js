@@ -4,9 +4,9 @@ import { copies } from "../../web/clipboard.js";
 import { announce, button, copyOf, fill, h, on, showImage, slot } from "../../web/dom.js";
 import { percent } from "../../web/format.js";
 import { problemBox } from "../form.js";
-import { choose, original } from "../item.js";
+import { choose, original, tags } from "../item.js";
 import { canRetry } from "../queue.js";
-import { unsure } from "../words.js";
+import { mark } from "../words.js";
 import { asHtml, asMarkdown } from "./alttext.js";
 import { Editor } from "./editor.js";
 import { Reading } from "./reading.js";
@@ -46,9 +46,10 @@ export function problem(item, { retry, remove }) {
 
 /**
  * An answer beside its picture. `explain(item)` promises an explanation, `changed()` is called when
- * the caption changes, `address` is the API's, for the snippets.
+ * the caption changes, `address` is the API's, for the snippets. `filter(tag)` is called with the tag
+ * to list pictures by, or null; without it tags are only shown.
  */
-export function result(item, source, { explain, changed, address }) {
+export function result(item, source, { explain, changed, address, filter }) {
   const view = copyOf("result");
   const { image, model } = item.answer;
   showPicture(view, source);
@@ -65,6 +66,8 @@ export function result(item, source, { explain, changed, address }) {
   const reading = new Reading(view, item, explain);
   const editor = new Editor(view, item, refresh);
   refresh();
+  slot(view, "tags").replaceChildren(...tags(item).map((tag) => chip(tag, filter)));
+  slot(view, "tags").hidden = !tags(item).length;
   offerCopies(view, item);
   offerSnippets(view, snippets(address, item.name, item.options));
   return view;
@@ -72,7 +75,8 @@ export function result(item, source, { explain, changed, address }) {
 
 function numbers(view, caption) {
   fill(view, "percent", percent(caption.confidence));
-  slot(view, "unsure").hidden = !unsure(caption);
+  fill(view, "mark", mark(caption));
+  slot(view, "mark").hidden = !mark(caption);
   slot(view, "words").replaceChildren(...caption.words.map(({ word, probability }) => {
     const row = copyOf("word-row");
     fill(row, "word", word);
@@ -80,6 +84,24 @@ function numbers(view, caption) {
     setBar(row, probability);
     return row;
   }));
+}
+
+function chip({ word, probability }, filter) {
+  const row = copyOf("tag");
+  const made = row.firstElementChild;
+  made.textContent = word;
+  made.title = `${percent(probability)} sure`;
+  if (filter) {
+    made.disabled = false;
+    made.title += ". Lists only pictures with it.";
+    made.addEventListener("click", () => filter(made.ariaPressed === "true" ? null : word));
+  }
+  return row;
+}
+
+/** Mark the chip of the tag that pictures are listed by. */
+export function press(view, tag) {
+  for (const chip of view.querySelectorAll(".chip")) chip.ariaPressed = String(chip.textContent === tag);
 }
 
 function others(view, item, chosen) {

@@ -1,79 +1,24 @@
-"""The application under the real gunicorn, with the configuration that serves."""
+"""The page as it is served: the real server over a fake TorchServe."""
 
 from __future__ import annotations
 
+import contextlib
 import json
-import os
 import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import pytest
 import requests
+from urllib3 import encode_multipart_formdata
 
 from tests.webui.fake_torchserve import ANSWER, FakeTorchServe
+from tests.webui.server.conftest import Served, answered
 
-ROOT = Path(__file__).resolve().parents[2]
 MEBIBYTE = 1024 * 1024
-
-
-@dataclass
-class Served:
-    """A running gunicorn."""
-
-    url: str
-    process: subprocess.Popen[bytes]
-    home: Path
-    log: Path
-
-
-@pytest.fixture
-def served(
-    torchserve: FakeTorchServe, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Served]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    environ = {
-        **os.environ,
-        "HOME": str(tmp_path),
-        "TMPDIR": str(tmp_path),
-        "CAPTIONIZE_PORT": str(port),
-        "CAPTIONIZE_INFERENCE_URL": torchserve.url,
-        "CAPTIONIZE_MANAGEMENT_URL": torchserve.url,
-        "CAPTIONIZE_KEY_FILE": str(torchserve.key_file),
-        "CAPTIONIZE_MAX_UPLOAD_MB": "2",
-    }
-    environ.pop("XDG_RUNTIME_DIR", None)
-    command = [sys.executable, "-m", "gunicorn", "--config", "webui/gunicorn.conf.py"]
-    log = tmp_path_factory.mktemp("log") / "page.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, cwd=ROOT, env=environ, stderr=output)
-    served = Served(f"http://127.0.0.1:{port}", process, tmp_path, log)
-    try:
-        wait_until_alive(served)
-        yield served
-    finally:
-        process.terminate()
-        process.wait(30)
-
-
-def wait_until_alive(served: Served) -> None:
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        try:
-            if requests.get(f"{served.url}/healthz", timeout=2).ok:
-                return
-        except requests.ConnectionError:
-            time.sleep(0.05)
-    raise AssertionError("gunicorn did not answer within 30 s")
+CLIENT = "127.0.0.2"  # an address that is not the server's own
 
 
 def lines(served: Served) -> list[dict[str, Any]]:
@@ -139,18 +84,60 @@ def test_a_running_caption_is_finished_at_a_stop(
     assert served.process.wait(20) == 0
 
 
+def test_at_a_stop_nothing_new_is_taken_and_what_is_on_its_way_is_answered(
+    served: Served,
+) -> None:
+    address = ("127.0.0.1", int(served.url.rpartition(":")[2]))
+    body, content_type = encode_multipart_formdata({"image": ("p.jpg", bytes(1000))})
+    lines = ("POST /api/captions HTTP/1.1", "Host: localhost", f"Content-Type: {content_type}")
+    request = "\r\n".join((*lines, f"Content-Length: {len(body)}", "\r\n")).encode() + body
+    with (
+        socket.create_connection(address, timeout=20) as halfway,
+        socket.create_connection(address, timeout=20) as late,
+    ):
+        halfway.sendall(request[:700])
+        assert requests.get(f"{served.url}/healthz", timeout=5).ok, "both are accepted by now"
+        served.process.send_signal(signal.SIGTERM)
+        late.sendall(request)
+        assert answered(late)[0] == 200
+        wait_until_refused(address)
+        halfway.sendall(request[700:])
+        assert answered(halfway)[0] == 200
+    assert served.process.wait(20) == 0
+
+
+def wait_until_refused(address: tuple[str, int]) -> None:
+    deadline = time.monotonic() + 10
+    with contextlib.suppress(ConnectionRefusedError):
+        while time.monotonic() < deadline:
+            socket.create_connection(address, timeout=5).close()
+            time.sleep(0.02)  # thousands of them would make the oldest give way
+        raise AssertionError("it still accepts connections")
+
+
 def test_every_line_of_the_log_is_one_object(served: Served) -> None:
     headers = {"X-Request-ID": "a1", "User-Agent": "a-secret"}
     answer = requests.get(f"{served.url}/nothing?a-secret", headers=headers, timeout=20)
     assert (answer.status_code, answer.headers["X-Request-ID"]) == (404, "a1")
+    port = int(served.url.rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", port), 20, (CLIENT, 0)) as client:
+        client.sendall(b"no HTTP\r\n\r\n")
+        assert answered(client)[0] == 400
     served.process.send_signal(signal.SIGTERM)
     assert served.process.wait(20) == 0
     logged = lines(served)
     names = ("time", "level", "logger", "message")
     assert all(set(names) <= set(line) for line in logged)
-    by_gunicorn = [line["message"] for line in logged if line["logger"] == "gunicorn.error"]
-    assert any(message.startswith("Listening at: ") for message in by_gunicorn)
-    assert {line["logger"] for line in logged} == {"gunicorn.error", "webui.telemetry.logs"}
-    assert "a-secret" not in served.log.read_text()
+    by_server = [line["message"] for line in logged if line["logger"] == "webui.server.run"]
+    assert any(message.startswith("Listening at 127.0.0.1 port ") for message in by_server)
+    assert {line["logger"] for line in logged} == {
+        "uvicorn.error",
+        "webui.server.run",
+        "webui.telemetry.logs",
+    }
+    text = served.log.read_text()
+    assert "Invalid HTTP request received." in text
+    assert "a-secret" not in text
+    assert CLIENT not in text
     [request] = [line for line in logged if line["logger"] == "webui.telemetry.logs"]
     assert (request["route"], request["status"], request["request_id"]) == ("unmatched", 404, "a1")

@@ -1,0 +1,138 @@
+"""Rules of a search, each on a sentence that would break it."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from handler.text import EOS, PAD, SOS, UNK
+from training.model.rules import AFTER_PEOPLE, Rules
+from training.model.tagger import Tags
+
+A, DOG, DOGS, BROWN, SIDE = range(4, 9)
+WORDS = 9
+
+
+def rules() -> Rules:
+    made = Rules(WORDS, 3)
+    made.again[DOG] = torch.tensor([DOG, DOGS])
+    made.again[DOGS] = torch.tensor([DOGS, DOG])
+    made.soon[BROWN] = 1
+    made.unclosed[A] = 1
+    return made
+
+
+def ruled_out(
+    rules: Rules, sentence: list[int], *, steps: int = 8, wished: int | None = None
+) -> set[int]:
+    """The words that may not follow a sentence, in a search of so many steps."""
+    wishes = torch.zeros(1, WORDS)
+    if wished is not None:
+        wishes[0, wished] = 1
+    tokens = torch.tensor([[sentence + [PAD] * (steps - len(sentence))]])
+    before, last = [SOS, SOS, *sentence][-2:]
+    log_probs = torch.zeros(1, 1, WORDS)
+    if len(sentence) == steps - 1:  # the last step has no choice
+        log_probs[..., torch.arange(WORDS) != EOS] = -torch.inf
+    log_probs[..., [PAD, SOS]] = -torch.inf
+    kept = rules.keep(
+        log_probs,
+        wishes,
+        torch.tensor([[float(wished in sentence[:-1])]]),
+        tokens,
+        torch.tensor([[before]]),
+        torch.tensor([[last]]),
+        torch.tensor(len(sentence)),
+    )
+    return set(torch.isinf(kept[0, 0]).nonzero().flatten().tolist()) - {PAD, SOS}
+
+
+def test_a_word_rules_out_itself_and_its_other_number() -> None:
+    assert {DOG, DOGS} <= ruled_out(rules(), [A, DOG, SIDE])
+    assert {DOG, DOGS} <= ruled_out(rules(), [DOGS, SIDE, A, BROWN])
+    assert not {DOG, DOGS} & ruled_out(Rules(WORDS, 3), [A, DOG, SIDE])
+
+
+def test_some_words_may_not_come_again_soon() -> None:
+    assert BROWN in ruled_out(rules(), [A, BROWN, SIDE])
+    assert BROWN in ruled_out(rules(), [BROWN, SIDE, A])
+    assert BROWN not in ruled_out(rules(), [BROWN, SIDE, A, DOG])
+    assert SIDE not in ruled_out(rules(), [SIDE, BROWN])  # as in "side by side"
+
+
+def test_no_sentence_ends_in_a_word_that_ends_none_but_for_want_of_room() -> None:
+    assert EOS in ruled_out(rules(), [DOG, A])
+    assert EOS not in ruled_out(rules(), [A, DOG])
+    assert EOS not in ruled_out(rules(), [DOG, A], steps=3)
+
+
+def test_a_sentence_may_end_anyhow_where_nothing_else_may_follow() -> None:
+    made = rules()
+    made.again[BROWN] = torch.tensor([UNK, SIDE])
+    said = [PAD, SOS, BROWN, DOG, A]
+    assert ruled_out(made, said) == {UNK, *range(4, WORDS)}
+    assert EOS in ruled_out(made, [PAD, SOS, SIDE, DOG, A])
+
+
+def test_no_word_twice_in_a_row_and_no_three_words_twice() -> None:
+    assert ruled_out(Rules(WORDS, 3), [A, SIDE]) == {SIDE}
+    assert ruled_out(Rules(WORDS, 3), [A, SIDE, BROWN, DOG, A, SIDE]) == {SIDE, BROWN}
+
+
+def test_what_names_a_tag_is_no_part_of_another_name() -> None:
+    made = rules()
+    made.heads[SIDE] = 1
+    assert SIDE in ruled_out(made, [A, DOG], wished=DOG)
+    assert SIDE not in ruled_out(made, [A, DOG])
+    assert SIDE not in ruled_out(made, [A, DOG, BROWN], wished=DOG)
+
+
+def worth(probability: float, rules: Rules, outlook: float = 1.0) -> Tensor:
+    means = torch.full((WORDS,), PAD)
+    means[[DOG, DOGS]] = DOG
+    tags = Tags(torch.tensor([[DOG, SIDE]]), torch.tensor([[probability, 0.1]]))
+    rules.elsewhere[0] = 100.0
+    return rules.wishes(torch.tensor([[[outlook, 0.0, 0.0]]]), tags, means)[0]
+
+
+def test_a_sure_tag_is_worth_naming_in_either_number() -> None:
+    insisting = rules()
+    insisting.worth[DOG], insisting.sure = 2.0, torch.tensor(0.5)
+    assert worth(0.6, insisting).nonzero().flatten().tolist() == [DOG, DOGS]
+    assert worth(0.6, insisting)[DOG] == 2
+    assert not worth(0.4, insisting).any()
+    assert not worth(1.0, rules()).any()
+    assert worth(0.6, insisting, outlook=-1.0)[DOG] < 1e-6  # people have spoken of such pictures
+
+
+def test_naming_a_tag_is_worth_less_after_people() -> None:
+    made = rules()
+    made.people[SIDE] = 1
+    wishes = torch.zeros(1, WORDS)
+    wishes[0, DOG] = 1
+    tokens = torch.tensor([[[A, BROWN, PAD], [A, SIDE, PAD]]])
+    made.leads[[BROWN, SIDE]] = 1
+    last = tokens[:, :, 1]
+    assert made.gains(wishes, tokens, last)[0, :, DOG].tolist() == pytest.approx([1, AFTER_PEOPLE])
+    assert not made.gains(wishes, tokens, tokens[:, :, 0]).any()  # after a word that does not lead
+
+
+def test_articles_agree_with_what_follows() -> None:
+    made = rules()
+    made.articles.copy_(torch.tensor([A, SIDE]))
+    made.vowels[DOG] = 1
+    said = torch.tensor([[[A, DOG, A, BROWN, DOG, A, EOS, PAD]]])
+    assert made.agree(said).tolist() == [[[SIDE, DOG, A, BROWN, DOG, A, EOS, PAD]]]
+    assert torch.equal(Rules(WORDS, 3).agree(said), said)
+
+
+def test_a_tag_is_named_once() -> None:
+    assert DOG in ruled_out(Rules(WORDS, 3), [A, DOG, BROWN, SIDE, A], wished=DOG)
+    assert DOG not in ruled_out(Rules(WORDS, 3), [A, DOG, BROWN, SIDE, A])
+
+
+def test_weights_from_before_the_rules_have_none() -> None:
+    loaded = rules()
+    loaded.load_state_dict({})
+    assert all(not value.any() for value in loaded.state_dict().values())

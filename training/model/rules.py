@@ -1,0 +1,140 @@
+"""What a search keeps to beside probabilities: rules of form, and what a caption ought to name."""
+
+from typing import Any, Final
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from handler.text import EOS, PAD
+from training.model.tagger import Tags
+
+AFTER_PEOPLE = 0.7  # of what naming a tag is worth
+
+
+class Rules(nn.Module):
+    """Rules for the sentences of a search, as tables over the vocabulary.
+
+    ``again``: the words that a word rules out for the rest of its sentence, itself and its other
+    number ("a dog with a dog", "dogs and a dog"); ``soon``: 1 for words that may come again, but
+    not among the next three ("brown and brown"); ``unclosed``: 1 for words that end no sentence;
+    ``heads``: 1 for nouns, which make of a word before them something else ("a coffee table").
+
+    ``worth``: what naming the surest tag is worth if it is this word, in units of the score by
+    which sentences are ranked, once and only right after a word that ``leads`` to things (1: "a",
+    "wooden", but not "is"); ``sure``: how probable that tag must be; ``people``: 1 for words
+    for people, after whom it is worth less; ``elsewhere`` and its bias: of the features, whether a
+    picture is unlike those whose captions were learnt, of which a model knows what people say.
+    Together they are a softer form of constrained beam search (Anderson et al., EMNLP 2017) that
+    needs no more beams.
+
+    ``vowels``: 1 for words that come after "an" and not "a", whose ids are ``articles``; a word
+    that was seldom seen comes after the wrong one. Empty tables change nothing.
+    """
+
+    pad: Final[int] = PAD
+    eos: Final[int] = EOS
+    after_people: Final[float] = AFTER_PEOPLE
+    again: Tensor
+    soon: Tensor
+    unclosed: Tensor
+    heads: Tensor
+    worth: Tensor
+    sure: Tensor
+    people: Tensor
+    leads: Tensor
+    vowels: Tensor
+    articles: Tensor
+    elsewhere: Tensor
+    elsewhere_bias: Tensor
+
+    def __init__(self, vocab_size: int, channels: int) -> None:
+        super().__init__()
+        self.register_buffer("again", torch.full((vocab_size, 2), PAD))
+        self.register_buffer("soon", torch.zeros(vocab_size))
+        self.register_buffer("unclosed", torch.zeros(vocab_size))
+        self.register_buffer("heads", torch.zeros(vocab_size))
+        self.register_buffer("worth", torch.zeros(vocab_size))
+        self.register_buffer("sure", torch.zeros(()))
+        self.register_buffer("people", torch.zeros(vocab_size))
+        self.register_buffer("leads", torch.zeros(vocab_size))
+        self.register_buffer("vowels", torch.zeros(vocab_size))
+        self.register_buffer("articles", torch.full((2,), PAD))
+        self.register_buffer("elsewhere", torch.zeros(channels))
+        self.register_buffer("elsewhere_bias", torch.zeros(()))
+
+    def wishes(self, features: Tensor, tags: Tags, means: Tensor) -> Tensor:
+        """What each word is worth, ``[B, V]``: 0 but for those that name a picture's surest tag.
+
+        Args:
+            features: of the encoder, ``[B, G, D]``; tags: of the same pictures.
+            means: for each word, the plain word that it stands for (``Tagger.means``).
+        """
+        wishes = torch.zeros(tags.words.shape[0], means.shape[0], device=means.device)
+        if tags.words.shape[1] > 0:
+            surest = tags.words[:, :1]  # (B, 1)
+            outlook = features.float().mean(1) @ self.elsewhere.float()
+            unlike = (outlook + self.elsewhere_bias.float()).sigmoid().unsqueeze(1)
+            wished = (means == surest) & (tags.probabilities[:, :1] >= self.sure)
+            wishes = torch.where(wished, self.worth.float()[surest] * unlike, 0.0)
+        return wishes
+
+    def gains(self, wishes: Tensor, tokens: Tensor, last: Tensor) -> Tensor:
+        """What each next word is worth, ``[B, K, V]``, after sentences ``[B, K, T]`` that end in
+        ``last`` ``[B, K]``."""
+        spoken_of = (self.people[tokens] > 0).any(-1)  # (B, K)
+        factor = torch.where(spoken_of, self.after_people, 1.0) * (self.leads[last] > 0)
+        return wishes.unsqueeze(1) * factor.unsqueeze(-1)
+
+    def keep(
+        self,
+        log_probs: Tensor,
+        wishes: Tensor,
+        earned: Tensor,
+        tokens: Tensor,
+        before: Tensor,
+        last: Tensor,
+        t: Tensor,
+    ) -> Tensor:
+        """``log_probs`` ``[B, K, V]`` without the words that would break a rule.
+
+        No sentence has a word twice in a row, the same three words twice (Paulus et al., ICLR
+        2018), or a word that the tables rule out. What names a tag is no part of another name.
+        Where nothing else may follow, a sentence may end anyhow.
+
+        Args:
+            wishes: what each word is worth, ``[B, V]``; earned: ``[B, K]``, above 0 where a
+                sentence has named the tag, which it does but once.
+            tokens: of the sentences so far, ``[B, K, T]``; last: their last word, ``[B, K]``, and
+                before: the one before it.
+            t: the number of the step (a scalar); the last one, T - 1, must end all sentences.
+        """
+        names = wishes.gather(1, last).unsqueeze(-1) > 0  # (B, K, 1)
+        last, before = last.unsqueeze(-1), before.unsqueeze(-1)  # (B, K, 1)
+        third = tokens.gather(2, (t - 3).clamp(min=0).expand_as(last))  # the last but two
+        close = torch.cat([before, third], dim=-1)
+        close = torch.where(self.soon[close] > 0, close, self.pad)
+        said = torch.cat([last, close, F.embedding(tokens, self.again).flatten(2)], dim=-1)
+        log_probs = log_probs.scatter(2, said, float("-inf"))
+        again = (tokens[:, :, :-2] == before) & (tokens[:, :, 1:-1] == last)
+        banned = torch.where(again, float("-inf"), 0.0)  # (B, K, T - 2)
+        log_probs = log_probs.scatter_add(2, tokens[:, :, 2:], banned)
+        is_end = torch.arange(log_probs.shape[2], device=log_probs.device) == self.eos
+        named = (earned > 0).unsqueeze(-1) & (wishes > 0).unsqueeze(1)  # (B, K, V)
+        broken = named | (names & (self.heads > 0))
+        log_probs = torch.where(broken, float("-inf"), log_probs)
+        goes_on = log_probs.masked_fill(is_end, float("-inf")).amax(-1, keepdim=True)  # (B, K, 1)
+        unclosed = (self.unclosed[last] > 0) & (goes_on > float("-inf"))
+        return torch.where(unclosed & is_end, float("-inf"), log_probs)
+
+    def agree(self, tokens: Tensor) -> Tensor:
+        """Sentences ``[B, K, T]`` with "an" where it must stand for "a"."""
+        following = F.pad(tokens[:, :, 1:], [0, 1])
+        wrong = (tokens == self.articles[0]) & (self.vowels[following] > 0)
+        return torch.where(wrong, self.articles[1], tokens)
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
+        """Weights from before there were such tables make empty ones."""
+        for name, buffer in self.named_buffers():
+            state_dict.setdefault(prefix + name, torch.zeros_like(buffer))
+        super()._load_from_state_dict(state_dict, prefix, *rest)

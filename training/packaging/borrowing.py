@@ -1,0 +1,141 @@
+"""Captions for pictures that have none, borrowed from those that people wrote for others.
+
+A captioner that was taught things by text has hardly ever seen them. So it chooses, for each
+picture, among human captions that name what its tags say, those that suit the picture best; what
+it learns from them, with the picture before it, is how such things look in a scene.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from handler.errors import PictureError
+from handler.text import PAD, UNK
+from training.common.progress import progress
+from training.data.store import read_picture
+from training.model.captioner import Captioner
+from training.model.tagger import Tags
+from training.trainer.checkpoint import Checkpoint
+from training.trainer.epochs import shift_right
+
+SURE = 0.3  # probability from which the surest tag must be named
+POSSIBLE = 0.1  # from which a tag may be named otherwise
+CANDIDATES = 64
+FEWEST = 8  # candidates that a choice needs
+EACH, TIMES = 3, 6  # captions for a picture, and pictures for a caption, at most
+PRIOR = 0.6  # weight of how likely a caption is of any picture, which is taken away
+LENGTH = 0.7  # exponent of the length by which scores are divided
+BATCH_SIZE = 8
+
+
+class Written(NamedTuple):
+    """A caption that somebody wrote for another picture."""
+
+    text: str
+    ids: list[int]
+
+
+class Library:
+    """Captions by the things that they name, those of unknown words left out."""
+
+    def __init__(self, captions: Iterable[str], trained: Checkpoint) -> None:
+        vocabulary, means = trained.vocabulary, trained.captioner.tagger.means.tolist()
+        self.naming: defaultdict[int, list[Written]] = defaultdict(list)
+        self.others: list[Written] = []
+        for text in captions:
+            ids = vocabulary.encode(text, trained.config.max_tokens)
+            if UNK in ids:
+                continue
+            named = {means[word] for word in ids} - {PAD}
+            for thing in named:
+                self.naming[thing].append(Written(text, ids))
+            if not named:
+                self.others.append(Written(text, ids))
+
+    def candidates(self, words: Sequence[int], probabilities: Sequence[float]) -> list[Written]:
+        """Captions that may suit a picture with these tags: of the sure one, or of possible ones
+        and of no thing at all."""
+        if probabilities[0] >= SURE:
+            return _sample(self.naming[words[0]], CANDIDATES)
+        possible = [w for w, p in zip(words, probabilities, strict=True) if p >= POSSIBLE]
+        found = [one for word in possible[:2] for one in _sample(self.naming[word], 16)]
+        return [*found, *_sample(self.others, CANDIDATES // 2)]
+
+
+def borrow(
+    trained: Checkpoint, captions: Iterable[str], pictures: Sequence[Path], *, seed: int = 0
+) -> Iterator[tuple[Path, list[str]]]:
+    """Up to three captions for each picture that some suit, best first; others are left out."""
+    random.seed(seed)
+    library, used = Library(captions, trained), Counter[str]()
+    priors: dict[str, float] = {}
+    starts = range(0, len(pictures), BATCH_SIZE)
+    for start in progress(starts, "borrow", len(starts)):
+        for path, features, tags in _see(trained.captioner, pictures[start : start + BATCH_SIZE]):
+            words, probabilities = tags.words[0].tolist(), tags.probabilities[0].tolist()
+            found = [c for c in library.candidates(words, probabilities) if used[c.text] < TIMES]
+            if len(found) < FEWEST:
+                continue
+            _add_priors(trained.captioner, found, priors)
+            suits = _log_probs(trained.captioner, features, tags, found)
+            scores = [
+                (likely - PRIOR * priors[c.text]) / len(c.ids) ** LENGTH
+                for likely, c in zip(suits.tolist(), found, strict=True)
+            ]
+            ranked = sorted(zip(scores, (c.text for c in found), strict=True), reverse=True)
+            best = [text for _, text in ranked[:EACH]]
+            used.update(best)
+            yield path, best
+
+
+def _sample(captions: list[Written], most: int) -> list[Written]:
+    return random.sample(captions, min(most, len(captions)))
+
+
+@torch.inference_mode()
+def _see(captioner: Captioner, paths: Sequence[Path]) -> Iterator[tuple[Path, Tensor, Tags]]:
+    """The features ``[1, G, D]`` and tags of each picture that can be read."""
+    pixels = {}
+    for path in paths:
+        try:
+            pixels[path] = read_picture(path, captioner.image_size)
+        except (PictureError, OSError):
+            continue
+    if pixels:
+        features = captioner.encoder(torch.stack([*pixels.values()]))
+        tags = captioner.tagger(features)
+        for row, path in enumerate(pixels):
+            one = slice(row, row + 1)
+            yield path, features[one], Tags(tags.words[one], tags.probabilities[one])
+
+
+def _add_priors(captioner: Captioner, found: list[Written], priors: dict[str, float]) -> None:
+    """How likely captions are without a picture or a tag."""
+    new = [caption for caption in found if caption.text not in priors]
+    if new:
+        nothing = torch.zeros(1, 1, captioner.encoder.channels)
+        none = torch.zeros(1, captioner.tagger.count)
+        likely = _log_probs(captioner, nothing, Tags(none.long(), none), new)
+        priors.update(zip((caption.text for caption in new), likely.tolist(), strict=True))
+
+
+@torch.inference_mode()
+def _log_probs(
+    captioner: Captioner, features: Tensor, tags: Tags, captions: Sequence[Written]
+) -> Tensor:
+    """Log-probabilities of captions ``[C]`` for one picture."""
+    longest = max(len(caption.ids) for caption in captions)
+    ids = [caption.ids + [PAD] * (longest - len(caption.ids)) for caption in captions]
+    tokens = torch.tensor([ids])  # (1, C, T)
+    decoder = captioner.decoder
+    logits = decoder.logits(decoder(features, tags, shift_right(tokens))).float()
+    missed = F.cross_entropy(logits[0].flatten(0, 1), tokens[0].flatten(), reduction="none")
+    return -(missed.view(tokens[0].shape) * (tokens[0] != PAD)).sum(-1)

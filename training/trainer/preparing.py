@@ -1,0 +1,73 @@
+"""What a captioner is given before it is trained: its words, its tagger and its rules."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import torch
+
+from handler.options import MAX_BEAM_SIZE
+from handler.text import PAD, SPECIALS
+from training.data.habits import Habits
+from training.data.splits import DataError, Example
+from training.data.things import read_things
+from training.data.vocabulary import Vocabulary
+from training.model.captioner import Captioner
+from training.model.encoders import ENCODERS
+from training.trainer.checkpoint import build_captioner
+from training.trainer.config import TrainConfig
+from training.trainer.start import Start, initialise_from
+
+ANYWHERE = 10.0  # logit by which every picture counts as unlike others, until this is learnt
+
+
+def find_words(
+    config: TrainConfig, examples: Iterable[Example], text: Sequence[str], start: Start | None
+) -> Vocabulary:
+    """The words of the weights to start from, those of all things if there are tags, and the
+    frequent ones of the training captions and of ``text``."""
+    vocabulary = Vocabulary(config.freq_threshold)
+    vocabulary.extend(start.itos if start else [])
+    things = read_things().words if config.tag_count else []
+    vocabulary.extend(things)  # before words are counted, so that phrases are counted as such
+    vocabulary.build(caption for example in examples for caption in example.captions)
+    vocabulary.build(text, config.text_threshold)
+    words = len(set(vocabulary.itos) - {*SPECIALS, *things})
+    if words < MAX_BEAM_SIZE:  # a beam needs as many first words as it is wide
+        raise DataError(
+            f"Only {words} words occur at least {config.freq_threshold} times in the training "
+            f"captions, and a captioner needs {MAX_BEAM_SIZE}. Lower --freq-threshold, or add "
+            "captions."
+        )
+    return vocabulary
+
+
+@torch.no_grad()
+def make_captioner(
+    config: TrainConfig, vocabulary: Vocabulary, habits: Habits, start: Start | None
+) -> Captioner:
+    """A captioner to train, with the weights of ``start`` where it has any."""
+    captioner = build_captioner(config, len(vocabulary))
+    rules = captioner.rules
+    for name, table in habits._asdict().items():
+        rules.get_buffer(name).copy_(table)
+    rules.worth.fill_(config.insistence)
+    rules.sure.fill_(config.insist_above)
+    rules.elsewhere_bias.fill_(ANYWHERE)
+    if config.tag_count:
+        _fill_tagger(captioner, config.encoder, vocabulary)
+    if start:
+        initialise_from(captioner, start)
+    return captioner
+
+
+def _fill_tagger(captioner: Captioner, encoder: str, vocabulary: Vocabulary) -> None:
+    """Give the tagger the classifier that came with its encoder, and its classes' words."""
+    tagger, classifier = captioner.tagger, ENCODERS[encoder].classifier
+    assert classifier is not None  # or the configuration would have been refused
+    weight, bias = classifier()
+    tagger.classifier.load_state_dict({"weight": weight, "bias": bias})
+    things, code = read_things(), vocabulary.stoi
+    tagger.plain.copy_(torch.tensor([code[thing.word] for thing in things.classes]))
+    means = [code[things.means[w]] if w in things.means else PAD for w in vocabulary.itos]
+    tagger.means.copy_(torch.tensor(means))
