@@ -18,6 +18,7 @@ from training.common.cli import (
     add_compute_arguments,
     add_data_arguments,
     add_model_arguments,
+    check_writable,
     choose_device,
     run_command,
 )
@@ -61,6 +62,9 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
 
 def run(arguments: argparse.Namespace) -> int:
     """Score the model and print the report; returns the exit status."""
+    for flag, target in (("--output", arguments.output), ("--captions", arguments.captions)):
+        if target:
+            check_writable(target, flag)
     strict, path = arguments.strict, arguments.model
     splits = read_splits(arguments.data, images=arguments.images, strict=strict)
     others = {data.name: read_all(data, strict=strict) for data in arguments.also}

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from training.common.cli import run_command
+from training.common.cli import check_writable, run_command
 from training.common.model_files import MODULE
 from training.packaging.exporting import export_checkpoint
 
@@ -37,6 +37,7 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
 def run(arguments: argparse.Namespace) -> int:
     """Export the checkpoint; returns the exit status."""
     output = arguments.output or arguments.checkpoint.with_name(MODULE)
+    check_writable(output, "--output")
     export_checkpoint(arguments.checkpoint, output, onnx=not arguments.no_onnx)
     return 0
 

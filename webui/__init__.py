@@ -35,9 +35,9 @@ from webui.versions.deployment import Deployment
 from webui.versions.jobs import Jobs
 from webui.versions.restoring import Restoring
 from webui.versions.workers import Workers
-from webui.web import compression, errors, proxies, security
+from webui.web import compression, errors, hosts, proxies, security
 from webui.web.extensions import csrf, limiter, provide
-from webui.web.settings import LOOPBACK, PREFIX, Settings
+from webui.web.settings import PREFIX, Settings
 from webui.web.state import State
 
 # What a form may hold beside its picture. Werkzeug also holds each chunk of a file, 64 KiB and a
@@ -45,7 +45,7 @@ from webui.web.state import State
 FORM_BYTES = 128 * 1024
 
 # Each adds what it does for every request. Requests are counted before anything refuses them.
-HOOKS = (errors, requestid, metrics, logs, proxies, security, compression, limiter, csrf)
+HOOKS = (errors, requestid, metrics, logs, hosts, proxies, security, compression, limiter, csrf)
 PAGES = (captions_page, versions_page, auth, operations_page, docs_page)
 PROGRAMS = (captions_api, versions_api, health, metrics)  # what programs ask
 
@@ -78,8 +78,6 @@ def _configure(app: Flask, settings: Settings) -> None:
     """Set Flask's own configuration."""
     app.config.update(
         SECRET_KEY=settings.secret_key,
-        # The machine itself is always trusted, whatever names the page has outside.
-        TRUSTED_HOSTS=[*settings.trusted_hosts, *LOOPBACK],
         MAX_CONTENT_LENGTH=settings.max_upload_bytes + FORM_BYTES,
         MAX_FORM_MEMORY_SIZE=FORM_BYTES,
         MAX_FORM_PARTS=20,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +15,7 @@ import pytest
 
 from tests.training.drawn import SHOWN
 from training import caption
+from training.packaging.picture_files import find_pictures
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -133,3 +136,101 @@ def test_the_program_names_what_it_could_not_read(mar: Path, pictures: list[Path
         line for line in result.stderr.splitlines() if "Warning" not in line and line[:1] != " "
     ]
     assert line.startswith(f"{bad}: The JPEG picture")
+
+
+def test_pictures_that_share_a_name_keep_their_captions_apart(
+    mar: Path, tmp_path: Path, pictures: list[Path]
+) -> None:
+    folder = tmp_path / "album"
+    folder.mkdir()
+    for source, name in zip(pictures, ("p.png", "P.jpg.png", "p.jpg", "q.png"), strict=False):
+        shutil.copy(source, folder / name)
+    assert run_caption("--model", mar, "--format", "sidecar", folder) == 0
+    texts = {path.name: path.read_text() for path in folder.glob("*.txt")}
+    assert texts == {
+        name: f"{drawing.caption}\n"
+        for name, drawing in zip(
+            ("p.png.txt", "P.jpg.png.txt", "p.jpg.txt", "q.txt"), SHOWN, strict=False
+        )
+    }
+    (folder / "p.jpg.txt").unlink()  # a picture that is named alone has the same sidecar
+    assert run_caption("--model", mar, "--format", "sidecar", folder / "p.jpg") == 0
+    assert (folder / "p.jpg.txt").exists()
+
+
+@pytest.mark.parametrize("form", ["text", "csv", "jsonl"])
+@pytest.mark.parametrize("output", [True, False])
+def test_a_name_that_is_not_utf_8(
+    mar: Path, pictures: list[Path], capfd: pytest.CaptureFixture[str], form: str, output: bool
+) -> None:
+    odd = pictures[0].rename(os.fsdecode(os.fsencode(pictures[0].parent) + b"/caf\xe9\tX.png"))
+    target = odd.with_name("out")
+    more = ["--output", target] if output else []
+    command = [sys.executable, "-m", "training.caption", "--model", mar, "--format", form, *more]
+    environ = os.environ | {"PYTHONIOENCODING": "utf-8:strict"}
+    subprocess.run([*command, odd, pictures[1]], cwd=ROOT, env=environ, check=True)
+    text = target.read_text() if output else capfd.readouterr().out
+    assert len(text.splitlines()) == (3 if form == "csv" else 2)
+    assert r"caf\udce9" in text
+    assert SHOWN[1].caption in text
+    if form == "jsonl":
+        assert json.loads(text.splitlines()[0])["image"] == str(odd)
+
+
+def test_what_cannot_be_written_is_named_and_the_rest_is_captioned(
+    mar: Path, pictures: list[Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    targets = [path.with_suffix(".txt") for path in pictures[:3]]
+    targets[0].mkdir()
+    targets[1].symlink_to("/dev/full")
+    options = ["--format", "sidecar", "--existing", "overwrite"]
+    assert run_caption("--model", mar, *options, *pictures[:3]) == 1
+    assert targets[2].read_text() == f"{SHOWN[2].caption}\n"
+    said = [message for message in caplog.messages if "cannot be written" in message]
+    assert len(said) == 2
+    assert "it is a folder" in said[0]
+    assert "No space left" in said[1]
+
+
+def test_the_output_is_tried_before_the_model_is_loaded(
+    pictures: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for output in (pictures[0].parent, pictures[0] / "in-a-file"):
+        with pytest.raises(SystemExit):
+            run_caption("--model", "nowhere.mar", "--output", output, pictures[0])
+        assert f"--output: {output} cannot be written" in capsys.readouterr().err
+
+
+def test_a_full_disk_is_said(
+    mar: Path, pictures: list[Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    assert run_caption("--model", mar, "--output", "/dev/full", pictures[0]) == 1
+    assert "/dev/full cannot be written: No space left" in caplog.messages[-1]
+
+
+@pytest.mark.parametrize("left", [b"", b"\n", b"\0" * 9])
+def test_a_sidecar_without_a_caption_is_done_anew(
+    mar: Path, pictures: list[Path], left: bytes
+) -> None:
+    pictures[0].with_suffix(".txt").write_bytes(left)
+    assert run_caption("--model", mar, "--format", "sidecar", pictures[0]) == 0
+    assert pictures[0].with_suffix(".txt").read_text() == f"{SHOWN[0].caption}\n"
+
+
+def test_linked_folders_are_searched_once_and_what_is_left_out_is_named(
+    pictures: list[Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    album = tmp_path / "album"
+    album.mkdir()
+    (album / "linked").symlink_to(pictures[0].parent)
+    (pictures[0].parent / "back").symlink_to(album)
+    (album / "drawing.svg").write_text("<svg/>")
+    for name in ("a.jfif", "b.JPE", "c.heic", "notes.md"):
+        (album / name).touch()
+    found = find_pictures([album, album / "a.jfif"])
+    assert [path.name for path in found] == [
+        *("a.jfif", "b.JPE", "c.heic"),
+        *sorted(path.name for path in pictures),
+    ]
+    assert "drawing.svg" in caplog.text
+    assert "notes.md" not in caplog.text

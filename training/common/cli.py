@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -102,6 +103,25 @@ def check_no_effect(arguments: argparse.Namespace, names: Iterable[str], why: st
         if getattr(arguments, name) is not None:
             flag = "--" + name.replace("_", "-")
             raise OptionError(f"{flag} has no effect {why}. Leave it out.")
+
+
+def unwritable(file: Path) -> str | None:
+    """What keeps a file from being written, as far as can be seen before; None if nothing does."""
+    try:
+        if file.is_dir():
+            return f"{file} cannot be written: it is a folder."
+        around = next(one for one in file.absolute().parents if one.exists())
+        if not (around.is_dir() and os.access(file if file.exists() else around, os.W_OK)):
+            return f"{file} cannot be written: {around} does not let you."
+    except OSError as error:
+        return f"{file} cannot be written: {error.strerror}."
+    return None
+
+
+def check_writable(path: Path, flag: str) -> None:
+    """Raise ``OptionError`` for a file that could not be written when the work for it is done."""
+    if reason := unwritable(path):
+        raise OptionError(f"{flag}: {reason}")
 
 
 def choose_device(name: str | None) -> torch.device:

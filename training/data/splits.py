@@ -8,8 +8,9 @@ import json
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Literal
+from unicodedata import normalize
 
 from training.common.errors import UserError
 
@@ -69,21 +70,14 @@ def read_splits(
       - a JSON Lines file of ``{"image": ..., "caption": ...}`` (or ``"captions": [...]``).
     Picture names are relative to ``images``, or else to the file's own folder.
 
-    Official list files in the folder of the captions decide the split; where there are none, a
-    hash of the file name does (90 % train, 5 % dev, 5 % test), so that it never changes when
-    pictures are added.
+    Official list files in the folder of the captions, a name a line, decide the split; where there
+    are none, a hash of the file name does (90 % train, 5 % dev, 5 % test), so that it never
+    changes when pictures are added.
 
     Raises:
         DataError: nothing usable is there, or, under ``strict``, anything is wrong.
     """
-    examples, folder = _read_examples(data, images, strict)
-    lists = _read_lists(folder)
-    if lists:
-        return {s: [e for e in examples if e.name in lists.get(s, ())] for s in SPLITS}
-    divided: dict[Split, list[Example]] = {split: [] for split in SPLITS}
-    for example in examples:
-        divided[hash_split(example.name)].append(example)
-    return divided
+    return _divide(*_read_examples(data, images, strict))
 
 
 def read_more(
@@ -96,36 +90,41 @@ def read_more(
     Raises:
         DataError: as ``read_splits``.
     """
-    examples, folder = _read_examples(data, None, strict)
-    lists = _read_lists(folder)
+    examples, lists = _read_examples(data, None, strict)
     names = {*lists.get("dev", ()), *lists.get("test", ())}
     files = {example.path.resolve() for s in ("dev", "test") for example in splits[s]}
-    return [e for e in examples if e.name not in names and e.path.resolve() not in files]
+    return [e for e in examples if _spelling(e.name) not in names and e.path.resolve() not in files]
 
 
-def _read_examples(data: Path, images: Path | None, strict: bool) -> tuple[list[Example], Path]:
-    """All captioned pictures of a data set, and the folder of its captions."""
+def _read_examples(
+    data: Path, images: Path | None, strict: bool
+) -> tuple[list[Example], dict[Split, set[str]]]:
+    """All captioned pictures of a data set, and the spellings on its official lists."""
     problems = Problems(strict)
     captions_file, folder = _locate(data, images)
-    grouped: dict[str, list[str]] = {}
+    grouped: dict[str, tuple[str, list[str]]] = {}  # by a name's one spelling: the name, captions
     for number, (name, caption) in enumerate(_read_pairs(captions_file), start=1):
         if not (cleaned := clean_caption(caption)):
             problems.add(f"empty caption for {name!r} (entry {number})")
             continue
-        grouped.setdefault(name, []).append(cleaned)
+        grouped.setdefault(_spelling(name), (name, []))[1].append(cleaned)
     examples = []
-    for name, captions in grouped.items():
-        if (folder / name).is_file():
-            examples.append(Example(folder / name, tuple(captions), name))
+    for name, captions in grouped.values():
+        if path := _find(folder, name):
+            examples.append(Example(path, tuple(captions), name))
         else:
             problems.add(f"missing picture {name!r}")
+    lists = _read_lists(captions_file.parent)
+    for split, listed in lists.items():
+        for name in sorted(listed - grouped.keys()):
+            problems.add(f"{SPLIT_FILES[split]} names {name!r}, which has no caption")
     problems.report(captions_file.name)
     if not examples:
         raise DataError(
             f"No captioned picture was found: {captions_file.name} names {len(grouped)} "
             "picture(s), none of which is in the folder of pictures. Name it with --images."
         )
-    return examples, captions_file.parent
+    return examples, lists
 
 
 def read_all(data: Path, *, images: Path | None = None, strict: bool = False) -> list[Example]:
@@ -141,6 +140,17 @@ def clean_caption(caption: str) -> str:
     decoder a step for every sentence.
     """
     return " ".join(caption.split()).rstrip(" .")
+
+
+def _spelling(name: str) -> str:
+    """One spelling for all that name the same picture, so that no two splits share it."""
+    return str(PurePosixPath(normalize("NFC", name))) if name else name
+
+
+def _find(folder: Path, name: str) -> Path | None:
+    """The picture; accents may be composed in one place and not in another, as on macOS."""
+    spellings = (name, normalize("NFC", name), normalize("NFD", name))
+    return next((folder / one for one in spellings if (folder / one).is_file()), None)
 
 
 def _locate(data: Path, images: Path | None) -> tuple[Path, Path]:
@@ -159,30 +169,42 @@ def _locate(data: Path, images: Path | None) -> tuple[Path, Path]:
 
 def _read_pairs(path: Path) -> Iterator[tuple[str, str]]:
     """Yield (picture name, caption) from CSV or JSON Lines."""
-    read = _read_json_lines if path.suffix == ".jsonl" else _read_csv
+    lines_of_json = path.suffix.lower() in (".jsonl", ".ndjson")
+    read = _read_json_lines if lines_of_json else _read_csv
     try:
         with path.open(encoding="utf-8-sig", newline="") as lines:
             yield from read(path, lines)
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(
-            f"{path.name} must be text in UTF-8, but it cannot be read as such ({error})."
-        ) from error
+    except UnicodeDecodeError as error:
+        raise _not_utf8(path, error) from error
+
+
+def _not_utf8(path: Path, error: UnicodeDecodeError) -> DataError:
+    return DataError(f"{path.name} must be text in UTF-8, but it cannot be read as such ({error}).")
 
 
 def _read_csv(path: Path, lines: Iterable[str]) -> Iterator[tuple[str, str]]:
-    rows = csv.DictReader(lines)
-    if not {"image", "caption"} <= set(rows.fieldnames or ()):
-        raise DataError(
-            f"{path.name} must start with a header naming the columns image and caption, "
-            f"but it starts with {', '.join(rows.fieldnames or ['nothing'])}."
-        )
-    for row in rows:
-        if None in row:
+    rows = csv.DictReader(lines, strict=True)
+    begins = 1
+    try:
+        if not {"image", "caption"} <= set(rows.fieldnames or ()):
             raise DataError(
-                f"Line {rows.line_num} of {path.name} has more fields than the header names. "
-                "Put captions with commas into double quotes."
+                f"{path.name} must start with a header naming the columns image and caption, "
+                f"but it starts with {', '.join(rows.fieldnames or ['nothing'])}."
             )
-        yield (row["image"] or "").strip(), row["caption"] or ""
+        begins = rows.line_num + 1
+        for row in rows:
+            if None in row:
+                raise DataError(
+                    f"Line {rows.line_num} of {path.name} has more fields than the header names. "
+                    "Put captions with commas into double quotes."
+                )
+            yield (row["image"] or "").strip(), row["caption"] or ""
+            begins = rows.line_num + 1
+    except csv.Error as error:
+        raise DataError(
+            f"Line {begins} of {path.name} begins an entry that cannot be read ({error}). Close "
+            "each double quote, and write one inside a quoted caption twice."
+        ) from error
 
 
 def _read_json_lines(path: Path, lines: Iterable[str]) -> Iterator[tuple[str, str]]:
@@ -205,12 +227,33 @@ def _read_json_lines(path: Path, lines: Iterable[str]) -> Iterator[tuple[str, st
 
 
 def _read_lists(folder: Path) -> dict[Split, set[str]]:
-    """The names in the official list files that are there."""
-    return {
-        split: set((folder / name).read_text(encoding="utf-8").split())
-        for split, name in SPLIT_FILES.items()
-        if (folder / name).is_file()
-    }
+    """The spellings of the names on each official list that is there."""
+    lists: dict[Split, set[str]] = {}
+    for split, name in SPLIT_FILES.items():
+        path = folder / name
+        try:
+            lines = path.read_text(encoding="utf-8-sig").splitlines() if path.is_file() else None
+        except UnicodeDecodeError as error:
+            raise _not_utf8(path, error) from error
+        if lines is not None:
+            lists[split] = {_spelling(line.strip()) for line in lines if line.strip()}
+    return lists
+
+
+def _divide(examples: list[Example], lists: dict[Split, set[str]]) -> dict[Split, list[Example]]:
+    if lists:
+        named = set().union(*lists.values())
+        # No fault of the data: Flickr8k itself has 91 such pictures.
+        if others := [e.name for e in examples if _spelling(e.name) not in named]:
+            logger.info(
+                "%d of %d captioned pictures are on no list and left out, such as %r.",
+                *(len(others), len(examples), others[0]),
+            )
+        return {s: [e for e in examples if _spelling(e.name) in lists.get(s, ())] for s in SPLITS}
+    divided: dict[Split, list[Example]] = {split: [] for split in SPLITS}
+    for example in examples:
+        divided[hash_split(example.name)].append(example)
+    return divided
 
 
 def hash_split(name: str) -> Split:

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from training.common.cli import check_no_effect
+from training.common.cli import check_no_effect, check_writable
 from training.common.errors import OptionError
 
 # TorchServe takes every path with "/token" in it for its token API. The page has the same rule.
@@ -51,6 +51,7 @@ def read_label(arguments: argparse.Namespace, archive: Path) -> Label:
     """
     if archive.suffix != ".mar" or not NAME.fullmatch(archive.stem):
         raise OptionError(f"The archive's file name {RULE}, then '.mar', but is {archive.name!r}.")
+    check_writable(archive, "The archive")
     given = {name: getattr(arguments, name) for name in OPTIONS}
     return Label(**{"name": archive.stem, **{k: v for k, v in given.items() if v is not None}})
 

@@ -1,27 +1,23 @@
-"""Captions of files as text, CSV, JSON Lines or sidecar files."""
+"""Captions of files as text, CSV or JSON Lines."""
 
 from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterable
 from typing import TextIO
 
 from training.packaging.inference import Caption, Result
 
-SUFFIXES = frozenset(
-    [".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"]
-    + [".heic", ".heif", ".avif"]
-)  # looked for in folders; a file named outright is tried whatever it is called
-EXISTING = ("skip", "overwrite", "append")
+ONE_LINE = {ord(sign): ascii(sign)[1:-1] for sign in "\t\n\r"}  # for names in a line
 
 
 def write_text(results: Iterable[Result], out: TextIO) -> None:
     """A line a caption: the file, a tab, the sentence."""
     for result in results:
         for caption in result.captions:
-            print(result.path, caption.text, sep="\t", file=out, flush=True)
+            name = str(result.path).translate(ONE_LINE)
+            print(name, caption.text, sep="\t", file=out, flush=True)
 
 
 def write_csv(results: Iterable[Result], out: TextIO) -> None:
@@ -57,31 +53,3 @@ WRITERS: dict[str, Callable[[Iterable[Result], TextIO], None]] = {
     "csv": write_csv,
     "jsonl": write_json_lines,
 }
-
-
-def sidecar(picture: Path) -> Path:
-    """The text file beside a picture: ``photo.jpg`` -> ``photo.txt``."""
-    return picture.with_suffix(".txt")
-
-
-def write_sidecars(results: Iterable[Result], existing: str) -> None:
-    """Write each picture's captions, a line each, beside it; ``append`` adds to what is there."""
-    for result in results:
-        if result.captions:
-            text = "".join(f"{caption.text}\n" for caption in result.captions)
-            mode = "a" if existing == "append" else "w"
-            with sidecar(result.path).open(mode, encoding="utf-8") as file:
-                file.write(text)
-
-
-def find_pictures(paths: Sequence[Path]) -> list[Path]:
-    """Files as they are named, and the pictures of folders and their subfolders, sorted."""
-    found: list[Path] = []
-    for path in paths:
-        if path.is_dir():
-            found += sorted(
-                p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file()
-            )
-        else:
-            found.append(path)
-    return found

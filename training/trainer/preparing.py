@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import logging
+from collections.abc import Sequence
 
 import torch
 
 from handler.options import MAX_BEAM_SIZE
-from handler.text import PAD, SPECIALS
+from handler.text import PAD, SPECIALS, UNK
 from training.data.habits import Habits
 from training.data.splits import DataError, Example
 from training.data.things import read_things
@@ -19,10 +20,14 @@ from training.trainer.config import TrainConfig
 from training.trainer.start import Start, initialise_from
 
 ANYWHERE = 10.0  # logit by which every picture counts as unlike others, until this is learnt
+CAPTIONS_READ = 5000  # about, of a large data set, for the share of unknown words
+SOME_UNKNOWN, MOST_UNKNOWN = 0.2, 0.5  # shares of which training warns, and from which it refuses
+
+logger = logging.getLogger(__name__)
 
 
 def find_words(
-    config: TrainConfig, examples: Iterable[Example], text: Sequence[str], start: Start | None
+    config: TrainConfig, examples: list[Example], text: Sequence[str], start: Start | None
 ) -> Vocabulary:
     """The words of the weights to start from, those of all things if there are tags, and the
     frequent ones of the training captions and of ``text``."""
@@ -39,7 +44,26 @@ def find_words(
             f"captions, and a captioner needs {MAX_BEAM_SIZE}. Lower --freq-threshold, or add "
             "captions."
         )
+    _check_words(config, vocabulary, examples)
     return vocabulary
+
+
+def _check_words(config: TrainConfig, vocabulary: Vocabulary, examples: list[Example]) -> None:
+    """Refuse captions most of whose words the vocabulary lacks, and warn of many."""
+    captions = [caption for example in examples for caption in example.captions]
+    some = captions[:: max(1, len(captions) // CAPTIONS_READ)]
+    ids = [token for caption in some for token in vocabulary.encode(caption)[:-1]]
+    unknown = ids.count(UNK) / max(1, len(ids))
+    if unknown < SOME_UNKNOWN:
+        return
+    text = (
+        f"{unknown:.0%} of the words in the training captions are unknown: they occur less than "
+        f"{config.freq_threshold} times. Lower --freq-threshold or add captions. Captions in a "
+        "language that puts no spaces between words need them put there first."
+    )
+    if unknown > MOST_UNKNOWN:
+        raise DataError(text)
+    logger.warning("%s", text)
 
 
 @torch.no_grad()

@@ -30,8 +30,9 @@ class Upload:
 
 def read() -> Upload:
     """Read the current request. Raises BadUpload, and the 413 of the error table."""
-    files = request.files.getlist(FIELD)
-    if not files or not files[0].filename and len(files) == 1:
+    sent = [(file.filename, file.read()) for file in request.files.getlist(FIELD)]
+    files = [picture for name, picture in sent if name or picture]
+    if not files:
         raise BadUpload(
             f"Expected one picture in the multipart/form-data field '{FIELD}', got none. "
             "Choose a picture and send it again.",
@@ -42,7 +43,7 @@ def read() -> Upload:
             f"Expected one picture in the field '{FIELD}', got {len(files)}. Send them one by one.",
             type="SeveralImages",
         )
-    picture = files[0].read()
+    picture = files[0]
     if not picture:
         raise BadUpload(
             "Expected a picture, got an empty file. Check the file and send it again.",

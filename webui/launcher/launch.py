@@ -76,6 +76,8 @@ def _torchserve_env(plan: Plan) -> dict[str, str]:
         "METRICS_LOCATION": str(plan.logs),
         "TS_CONFIG_FILE": str(plan.config),
     }
+    if sys.getfilesystemencoding() == "utf-8":
+        environ["LC_ALL"] = "C.UTF-8"  # Java finds names with accents only as Python writes them
     if plan.settings.workers is not None:
         environ["TS_DEFAULT_WORKERS_PER_MODEL"] = str(plan.settings.workers)
     for key, listener in plan.torchserve.items():

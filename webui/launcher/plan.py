@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from webui.launcher import models
 from webui.torchserve import report
 from webui.web.settings import ROOT, TORCHSERVE_LISTENERS, Settings, variable
 
@@ -57,6 +58,7 @@ class Plan:
     config: Path
     vmargs: tuple[str, ...]
     archives: tuple[Path, ...]
+    named: tuple[str, ...] = ()  # models that load_models names, beside those that archives name
 
     @classmethod
     def from_environment(cls) -> Plan:
@@ -75,8 +77,9 @@ class Plan:
                 f"{shown(config)} cannot be read: {error.strerror}. "
                 "Set TS_CONFIG_FILE to TorchServe's configuration."
             ) from None
-        models = _configured(properties, "load_models", "").split(",")
-        names = [name for model in models if (name := model.split("=", 1)[-1].strip())]
+        listed = _configured(properties, "load_models", "").split(",")
+        named = [one.strip() for one in listed if one.strip()]
+        names = [one.split("=", 1)[-1].strip() for one in named]
         return cls(
             settings=settings,
             page=Listener(variable("port"), settings.host, settings.port),
@@ -84,6 +87,7 @@ class Plan:
             config=config,
             vmargs=tuple(properties.get("vmargs", "").split()),
             archives=tuple(settings.model_store / one for one in names if one.lower() != "all"),
+            named=tuple(one.partition("=")[0].strip() for one in named if "=" in one),
         )
 
     @property
@@ -174,6 +178,14 @@ def check(plan: Plan, listeners: Sequence[Listener]) -> None:
                 f"{shown(archive)} is not a complete model archive. "
                 "Get it again, or make it with python -m training.archive."
             )
+    state = plan.state_dir / "desired.json"  # what was set on the versions page is served instead
+    loaded = models.loaded(plan.named, plan.archives)
+    if loaded and plan.model_name not in loaded and not state.exists():
+        raise LaunchError(
+            f"load_models loads {', '.join(loaded)}, but {plan.model_name} is to caption. Write "
+            f"{plan.model_name}={plan.archives[0].name} in load_models, or set "
+            f"{variable('model_name')} to the model's name."
+        )
     if len(os.fsencode(plan.scratch / ".ts.sock.65535")) > MAX_SOCKET_PATH:
         raise LaunchError(
             f"{plan.run_dir} is too long a path for the run folder. "

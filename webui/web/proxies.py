@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+import os
+import re
 import threading
+from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 from urllib.parse import urlsplit
 
 from flask import Flask, current_app, request
@@ -15,15 +19,19 @@ from webui.web.settings import Settings
 
 log = logging.getLogger(__name__)
 
+PATH = re.compile(r"(/[\w.~-]+)+", re.ASCII)
 FORWARDED = ("X-Forwarded-For", "Forwarded")
 
 
 def init_app(app: Flask) -> None:
     """Take addresses, scheme and host from the proxies that are trusted, or notice that none is."""
     settings: Settings = app.extensions["settings"]
+    app.wsgi_app = _prefixed(  # type: ignore[method-assign]
+        app.wsgi_app, os.environ.get("SCRIPT_NAME", "")
+    )
     if count := settings.proxies:
         app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
-            app.wsgi_app, x_for=count, x_proto=count, x_host=count
+            app.wsgi_app, x_for=count, x_proto=count, x_host=count, x_prefix=count
         )
         return
     noticed = threading.Event()
@@ -40,6 +48,25 @@ def init_app(app: Flask) -> None:
             )
 
     app.before_request(notice)
+
+
+def _prefixed(wsgi_app: Callable[..., Any], usual: str) -> Callable[..., Any]:
+    """Serve under the prefix that a proxy names, else the usual one.
+
+    Proxies may take it off the path or leave it there; checks on the machine itself ask without.
+    """
+
+    def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+        # Normalised: an address that began with two slashes would lead to another server.
+        prefix = f"/{(environ.get('SCRIPT_NAME') or usual).strip('/')}"
+        prefix = prefix if PATH.fullmatch(prefix) else ""
+        path = environ.get("PATH_INFO", "")
+        if prefix and f"{path}/".startswith(f"{prefix}/"):
+            path = path.removeprefix(prefix) or "/"
+        environ = {**environ, "SCRIPT_NAME": prefix, "PATH_INFO": path}
+        return wsgi_app(environ, start_response)
+
+    return answer
 
 
 def address() -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Container
 from io import BytesIO
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from flask import Flask, Request, Response, request
 from flask.sessions import SecureCookieSessionInterface
@@ -26,6 +27,30 @@ HEADERS = {
 }
 
 
+# The head of a part with a picture that has no file name, as curl's -F "image=<photo.jpg" sends it.
+UNNAMED = re.compile(
+    rb'(\r\ncontent-disposition: *form-data; *name="?image"?) *(?=\r\n)', re.IGNORECASE
+)
+
+
+class NamedParts:
+    """A form as it comes, in which a picture without a file name has an empty one.
+
+    Without any, it would be decoded as text. Only at the form's beginning: the first `read`.
+    """
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self._begun = False
+
+    def read(self, size: int = -1) -> bytes:
+        chunk = self._stream.read(size)
+        if self._begun:
+            return chunk
+        self._begun = True
+        return UNNAMED.sub(rb'\1; filename=""', chunk)
+
+
 class MemoryRequest(Request):
     """A request whose uploaded files never touch the disk.
 
@@ -44,6 +69,11 @@ class MemoryRequest(Request):
         content_length: int | None = None,
     ) -> IO[bytes]:
         return self.open_upload()
+
+    def _get_stream_for_parsing(self) -> IO[bytes]:
+        stream = super()._get_stream_for_parsing()
+        multipart = self.mimetype == "multipart/form-data"
+        return cast(IO[bytes], NamedParts(stream)) if multipart else stream
 
 
 class CookieSession(SecureCookieSessionInterface):

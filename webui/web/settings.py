@@ -25,6 +25,7 @@ LOOPBACK = ("localhost", "127.0.0.1")
 HASH = re.compile(r"(scrypt|pbkdf2):[0-9a-z:]+\$[^$\s]+\$[0-9a-f]+")
 TOKEN = re.compile(r"[!-~]{32,}")
 URL = re.compile(r"https?://([\w.-]+|\[[0-9A-Fa-f:.]+\])(:\d+)?")
+SERVICE = re.compile(r"(tcp|udp|sctp)://")
 # Where TorchServe listens, by its configuration key, unless a variable or config.properties says
 # otherwise. The page's *_URL settings are the same addresses.
 TORCHSERVE_LISTENERS = {
@@ -82,12 +83,22 @@ def _path(default: str) -> Any:
     return _setting(ROOT / default, lambda value: Path(value).absolute(), "a path")
 
 
+def _address(value: Any) -> str:
+    """An address to listen at; one of version 6 may come in the brackets of a URL."""
+    return str(value).removeprefix("[").removesuffix("]")
+
+
 def _names(value: Any) -> tuple[str, ...]:
     """Names from a list, or from a text with commas between them. Raises ValueError for none."""
     names = value.split(",") if isinstance(value, str) else value
     if found := tuple(str(name).strip() for name in names if str(name).strip()):
         return found
     raise ValueError(value)
+
+
+def _hosts(value: Any) -> tuple[str, ...]:
+    """Names of hosts, which ignore case. Raises ValueError for none."""
+    return tuple(name.lower() for name in _names(value))
 
 
 @dataclass(frozen=True)
@@ -98,7 +109,7 @@ class Settings:
     fields that do not appear in its text (`repr=False`).
     """
 
-    host: str = "127.0.0.1"  # where the page listens
+    host: str = _setting("127.0.0.1", _address, "an address")  # where the page listens
     port: int = _port(8000)
     # Where TorchServe listens, and its workers for each model; None: as config.properties says.
     inference_port: int | None = _port()
@@ -120,7 +131,7 @@ class Settings:
     max_archive_mb: float = _number(512.0, 0.001, 65536.0)  # largest archive to upload, in MiB
     rate_limit: str = _text("600 per minute", parse_many, "a rate such as '600 per minute'")
     trusted_hosts: tuple[str, ...] = _setting(  # names it answers to, beside the machine's own
-        LOOPBACK, _names, "at least one host name"
+        LOOPBACK, _hosts, "at least one host name"
     )
     admin_password_hash: str = _text(  # werkzeug's; empty: no password
         "",
@@ -192,9 +203,13 @@ class Settings:
     def from_config(cls, config: Mapping[str, Any]) -> Settings:
         """Take this class's fields out of a Flask configuration (upper-case keys).
 
-        An empty value counts as not set: that is what compose.yaml passes on for `${NAME:-}`.
+        An empty value counts as not set: that is what compose.yaml passes on for `${NAME:-}`. So
+        does the address of a Service, which Kubernetes puts into CAPTIONIZE_PORT and the like.
         """
         given = {option.name: config.get(option.name.upper()) for option in fields(cls)}
+        for name, value in given.items():
+            if name.endswith("port") and SERVICE.match(str(value)):
+                given[name] = None
         return cls(**{name: value for name, value in given.items() if value not in (None, "")})
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Literal
+from unicodedata import normalize
 
 import pytest
 
@@ -68,6 +70,42 @@ def test_a_picture_on_no_list_is_left_out(tmp_path: Path) -> None:
         "dev": [],
         "test": [],
     }
+
+
+def test_names_on_lists_are_read_a_line_each_and_whatever_is_not_used_is_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    names = ["my photo 1.png", "caf\u00e9.png", "other.png"]
+    (tmp_path / "Images").mkdir()
+    for name in names:
+        RED.save(tmp_path).rename(tmp_path / "Images" / name)
+    write_captions(tmp_path / "captions.txt", [(name, "a red circle") for name in names])
+    lists = tmp_path / "Flickr_8k.trainImages.txt", tmp_path / "Flickr_8k.devImages.txt"
+    lists[0].write_text("my photo 1.png\r\nforgotten.png\n", encoding="utf-8-sig")
+    lists[1].write_text(normalize("NFD", names[1]), encoding="utf-8")
+    splits = read_splits(tmp_path)
+    assert [e.name for e in splits["train"] + splits["dev"]] == names[:2]
+    assert "names 'forgotten.png', which has no caption" in caplog.text
+    assert "1 of 3 captioned pictures are on no list and left out, such as 'other.png'" in (
+        caplog.text
+    )
+    with pytest.raises(DataError, match=r"forgotten\.png"):
+        read_splits(tmp_path, strict=True)
+    lists[0].write_text("my photo 1.png", encoding="utf-16")
+    with pytest.raises(DataError, match=r"Flickr_8k\.trainImages\.txt must be text in UTF-8"):
+        read_splits(tmp_path)
+
+
+@pytest.mark.parametrize(("listed", "stored"), [("NFC", "NFD"), ("NFD", "NFC"), ("NFD", "NFD")])
+def test_accents_are_found_however_they_are_composed(
+    pair: Path, listed: Literal["NFC", "NFD"], stored: Literal["NFC", "NFD"]
+) -> None:
+    name = "caf\u00e9.png"
+    path = (pair / RED.name).rename(pair / normalize(stored, name))
+    rows = [(normalize(listed, name), "a red circle"), (f"./{name}", "a circle")]
+    (example,) = everything(write_captions(pair / "own.csv", rows), strict=True)
+    assert (example.name, example.path) == (normalize(listed, name), path)
+    assert example.captions == ("a red circle", "a circle")
 
 
 def test_without_lists_the_file_name_decides(tmp_path: Path) -> None:
@@ -196,6 +234,15 @@ BAD_FILES = [
     ),
     ("own.csv", b"image,caption\nred.png,caf\xe9\n", "own.csv must be text in UTF-8"),
     ("own.csv", b"image,caption\n", "own.csv names 0 picture"),
+    (
+        "own.csv",
+        b'image,caption\n0.png,a\n1.png,"b\n2.png,c\n',
+        "Line 3 of own.csv begins an entry that cannot be read (unexpected end of data)",
+    ),
+    ("own.csv", b'image,caption\n0.png,"a\n1.png,"b"\n2.png,c\n', "Line 2 of own.csv begins"),
+    ("own.csv", b"image,caption\n0.png," + b"x" * 140_000, "Line 2 of own.csv begins an entry"),
+    ("own.csv", b'"image,caption\n0.png,a', "Line 1 of own.csv begins an entry"),
+    ("OWN.NDJSON", b"nonsense", "Line 1 of OWN.NDJSON must be"),
     ("own.jsonl", b'{"image": "a.png", "caption": "a dog"}\nnonsense\n', "Line 2 of own.jsonl"),
     ("own.jsonl", b'{"image": "a.png"}\n', 'Line 1 of own.jsonl must be {"image": ...'),
     ("own.jsonl", b'["a.png", "a dog"]\n', "Line 1 of own.jsonl"),

@@ -75,3 +75,13 @@ def test_archiving_checks_its_label(tmp_path: Path, capsys: pytest.CaptureFixtur
     with pytest.raises(SystemExit):
         archive.main(["--run", str(tmp_path), "--output", "a.mar", "--version", "v/2"])
     assert "--version" in capsys.readouterr().err
+
+
+def test_an_archive_that_could_not_be_written_is_refused_first(tmp_path: Path) -> None:
+    (tmp_path / "mine.mar").mkdir()
+    (tmp_path / "file").touch()
+    parser = argparse.ArgumentParser()
+    add_label_arguments(parser)
+    for path in (tmp_path / "mine.mar", tmp_path / "file" / "mine.mar"):
+        with pytest.raises(OptionError, match="cannot be written"):
+            read_label(parser.parse_args([]), path)

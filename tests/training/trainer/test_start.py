@@ -9,11 +9,14 @@ import torch
 
 from tests.shipped import ARCHIVE
 from tests.training.tiny import DECODER_NAMES, OPTIONS, random_pictures, tiny_captioner
+from tests.training.trainer.runs import SMALL
 from training import train
 from training.common.model_files import ModelError
+from training.data.splits import DataError, Example
 from training.model.captioner import Captioner
 from training.model.decoders import build_decoder
-from training.trainer.config import PRESETS
+from training.trainer.config import PRESETS, TrainConfig
+from training.trainer.preparing import find_words
 from training.trainer.start import ARCHITECTURE, Start, initialise_from, read_start
 
 WORDS = [f"w{number}" for number in range(12)]
@@ -83,3 +86,19 @@ def test_a_preset_of_another_architecture_is_an_error(
 
 def test_the_preset_for_own_pictures_has_no_architecture() -> None:
     assert not PRESETS["adapt"].keys() & {*ARCHITECTURE, "tags"}
+
+
+def test_captions_of_unknown_words_are_refused_or_warned_of(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    config = TrainConfig(**{**SMALL, "freq_threshold": 2})
+    known = [Example(Path("a"), ("one two three four five six seven eight",) * 2, "a")]
+    foreign = [
+        Example(Path(name), (f"\u4e00\u53ea{name}\u72d7",), name) for name in map(str, range(17))
+    ]
+    find_words(config, known, (), None)
+    assert caplog.records == []
+    find_words(config, known + foreign[:8], (), None)
+    assert "33% of the words in the training captions are unknown" in caplog.text
+    with pytest.raises(DataError, match="no spaces between words"):
+        find_words(config, known + foreign, (), None)

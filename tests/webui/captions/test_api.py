@@ -163,7 +163,6 @@ def test_no_header_of_the_client_reaches_torchserve(
     ("data", "type_", "message"),
     [
         ({}, "MissingImage", "Expected one picture in the multipart/form-data field 'image'"),
-        ({"image": "text, not a file"}, "MissingImage", "got none"),
         ({"image": (io.BytesIO(b""), "")}, "MissingImage", "got none"),
         ({"image": (io.BytesIO(b""), "empty.jpg")}, "MissingImage", "got an empty file"),
         ({"picture": (io.BytesIO(b"x"), "p.jpg")}, "MissingImage", "got none"),
@@ -192,3 +191,18 @@ def test_an_option_that_is_no_number_is_400(
 ) -> None:
     check(post(client, beam_size=value), 400, "InvalidOption", "whole number for beam_size")
     assert torchserve.seen == []
+
+
+@pytest.mark.parametrize("name", ['name="image"', "name=image"])
+def test_a_picture_without_a_file_name_arrives_as_it_is(
+    client: FlaskClient, torchserve: FakeTorchServe, name: str
+) -> None:
+    picture = PICTURE + bytes(range(256)) * 1000  # more than a text may have
+    head = f"--x\r\nContent-Disposition: form-data; {name}\r\n\r\n"
+    option = '\r\n--x\r\nContent-Disposition: form-data; name="beam_size"\r\n\r\n2'
+    body = head.encode() + picture + option.encode() + b"\r\n--x--\r\n"
+    content_type = "multipart/form-data; boundary=x"
+    assert client.post("/api/captions", data=body, content_type=content_type).status_code == 200
+    [seen] = torchserve.predictions()
+    assert seen.body == picture
+    assert seen.headers["X-Beam-Size"] == "2"

@@ -246,3 +246,21 @@ def test_paths_are_shown_from_here(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.chdir(tmp_path)
     assert shown(tmp_path / "run" / "logs") == "run/logs"
     assert shown(Path("/elsewhere")) == "/elsewhere"
+
+
+@pytest.mark.parametrize("listed", ["mine.mar", "mine=mine.mar"])
+def test_a_model_that_is_not_the_one_to_caption(
+    plan: Plan, store: Path, config: Path, listed: str
+) -> None:
+    with zipfile.ZipFile(store / "mine.mar", "w") as archive:
+        archive.writestr("MAR-INF/MANIFEST.json", '{"model": {"modelName": "mine"}}')
+    config.write_text(f"load_models={listed}\n")
+    changed = Plan.from_environment()
+    with pytest.raises(LaunchError, match=r"loads mine, but captioner.*captioner=mine\.mar"):
+        check(changed, [])
+    config.write_text("load_models=captioner=mine.mar\n")
+    check(Plan.from_environment(), [])
+    config.write_text(f"load_models={listed}\n")
+    changed.state_dir.mkdir(parents=True)
+    (changed.state_dir / "desired.json").touch()
+    check(changed, [])

@@ -126,3 +126,32 @@ def test_the_log_has_no_visitor_s_address(
     assert "Audit: " in caplog.text
     assert "POST /api/captions" in caplog.text
     assert VISITOR not in caplog.text
+
+
+@pytest.mark.parametrize("path", ["/", "/cap/", "/cap"])
+@pytest.mark.parametrize(
+    ("proxies", "header", "script_name"),
+    [(1, "/cap", ""), (1, "//cap/", ""), (0, "", "/cap"), (0, "/other", "/cap"), (1, "", "/cap")],
+)
+def test_it_works_under_a_prefix_that_is_taken_off_the_path_or_not(
+    make_app: Callable[..., Flask],
+    monkeypatch: pytest.MonkeyPatch,
+    path: str,
+    proxies: int,
+    header: str,
+    script_name: str,
+) -> None:
+    monkeypatch.setenv("SCRIPT_NAME", script_name)
+    client = make_app(PROXIES=proxies).test_client()
+    headers = {"X-Forwarded-Prefix": header} if header else {}
+    page = client.get(path, headers=headers)
+    assert page.status_code == 200
+    assert 'data-api="/cap/api/captions"' in page.text
+    assert 'src="/cap/static/js/captions/main.js"' in page.text
+    assert client.get("/healthz").status_code == 200
+
+
+def test_a_prefix_leads_to_no_other_server(make_app: Callable[..., Flask]) -> None:
+    client = make_app(PROXIES=1).test_client()
+    page = client.get("/", headers={"X-Forwarded-Prefix": '/"><script>'})
+    assert 'data-api="/api/captions"' in page.text

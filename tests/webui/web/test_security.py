@@ -131,3 +131,26 @@ def test_forwarded_addresses_are_believed_only_from_our_own_proxies(
 
     assert codes(proxies=0) == [400, 429]
     assert codes(proxies=1) == [400, 400]
+
+
+@pytest.mark.parametrize(
+    ("settings", "host"),
+    [
+        ({}, "LocalHost:8000"),
+        ({}, "localhost."),
+        ({}, "[::1]:8000"),
+        ({"HOST": "::"}, "[0:0:0:0:0:0:0:1]:8000"),
+        ({"HOST": "127.0.0.2"}, "127.0.0.2:8000"),
+        ({"HOST": "[2001:db8::1]"}, "[2001:DB8::1]"),
+        ({"TRUSTED_HOSTS": "MyServer"}, "myserver"),
+        ({"TRUSTED_HOSTS": "myserver,[2001:db8::7]"}, "MYSERVER:80"),
+        ({"TRUSTED_HOSTS": "[2001:db8::7]"}, "[2001:db8::7]:8000"),
+    ],
+)
+def test_names_are_known_however_they_are_written(
+    make_app: Callable[..., Flask], settings: dict[str, str], host: str
+) -> None:
+    client = make_app(**settings).test_client()
+    assert client.get("/", headers={"Host": host}).status_code == 200
+    for other in ("[2001:db8::8]", "[::1", "0.0.0.0", "127.0.0.3"):
+        assert client.get("/", headers={"Host": other}).status_code == 400

@@ -87,3 +87,11 @@ def test_a_secret_is_made_where_none_is_set_and_stays_out_of_the_text() -> None:
     first, second = Settings(), Settings()
     assert first.secret_key != second.secret_key
     assert first.secret_key not in repr(first)
+
+
+@pytest.mark.parametrize("name", ["PORT", "METRICS_PORT", "INFERENCE_PORT"])
+def test_addresses_of_services_that_kubernetes_sets_are_ignored(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(f"CAPTIONIZE_{name}", "tcp://10.96.0.12:8000")
+    assert Settings.from_environment().port == 8000

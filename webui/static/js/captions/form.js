@@ -3,6 +3,7 @@
 import { Problem, ask } from "../web/api.js";
 import { byId, copyOf, fill, on } from "../web/dom.js";
 import { check, listen } from "./intake.js";
+import { isLarge, shrink } from "./shrink.js";
 
 const notice = byId("notice");
 export const form = byId("upload");
@@ -12,9 +13,22 @@ export const options = () => Object.fromEntries(fields.map(({ name, value }) => 
 
 /**
  * Have the server at `address` caption or explain a picture. `given` maps names of options to text;
- * empty ones are left to the server.
+ * empty ones are left to the server. A picture above its limits, or a proxy's, is sent smaller.
  */
 export async function caption(address, picture, given, signal) {
+  const large = isLarge(picture) || picture.size > Number(form.dataset.maxBytes);
+  const sent = large ? await shrink(picture) : picture;
+  try {
+    return await send(address, sent, given, signal);
+  } catch (problem) {
+    const refused = problem.code === 413 || problem.type === "TooManyPixels";
+    const smaller = refused && !large ? await shrink(picture) : sent;
+    if (smaller === sent) throw problem;
+    return send(address, smaller, given, signal);
+  }
+}
+
+function send(address, picture, given, signal) {
   const wrong = check(picture, form.dataset);
   if (wrong) throw new Problem(...wrong);
   const body = new FormData();

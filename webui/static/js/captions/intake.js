@@ -1,6 +1,6 @@
 /* Where pictures come from: choosing files or a folder, the camera, dropping anywhere on the page, pasting. */
 
-const PICTURE = /\.(jpe?g|png|webp|gif|bmp|tiff?)$/i;
+const PICTURE = /\.(jpe?g|jpe|jfif|png|webp|gif|bmp|tiff?|hei[cf]|avif)$/i;
 
 /** Call `take([{file, path}])` with the pictures that are given, `refuse(message)` where there is none. */
 export function listen(form, take, refuse) {

@@ -1,6 +1,6 @@
 /* One picture and its two captions, with the vote on them. */
 
-import { button, copyOf, fill, on, slot } from "../web/dom.js";
+import { button, copyOf, fill, on, showPicture, slot } from "../web/dom.js";
 import { percent } from "../web/format.js";
 import { title } from "./form.js";
 import { canRetry, isOpen } from "./queue.js";
@@ -9,7 +9,7 @@ import { pieces, shaded } from "./words.js";
 /** The row of an item; `vote(item, winner)` takes the vote, `queue` retries and cancels. */
 export function makeRow(item, { vote, queue }) {
   const row = copyOf("pair");
-  slot(row, "picture").src = item.source;
+  showPicture(row, item.source);
   fill(row, "name", item.name);
   row.querySelector(".votes").ariaLabel = `Your vote on ${item.name}`;
   for (const choice of row.querySelectorAll("[data-vote]")) {

@@ -1,5 +1,6 @@
 /* Trying an operation: a form made from its schema, the curl line for it, and what comes back. */
 
+import { ROOT } from "../web/api.js";
 import { byId, h } from "../web/dom.js";
 import { block, exampleOf, plain, typeOf } from "./schema.js";
 
@@ -13,7 +14,7 @@ let count = 0; // so that every field has an id of its own
 export function tryOut(operation) {
   const { path, method } = operation;
   if (operation.tags.includes("Pages")) {
-    return method === "get" && h("p", {}, h("a", { className: "button small", href: path }, "Open this page"));
+    return method === "get" && h("p", {}, h("a", { className: "button small", href: under(path) }, "Open this page"));
   }
   const fields = [...parameterFields(operation), ...bodyFields(operation)];
   const curl = block("The same with curl", "", "curl");
@@ -40,6 +41,8 @@ export function tryOut(operation) {
   refresh();
   return form;
 }
+
+const under = (path) => ROOT + path.slice(1);
 
 /** {place, name, value(), row}: one input with its label; `place` is path, query, header or body. */
 function field(place, name, input, hint, required) {
@@ -87,7 +90,8 @@ function formInput({ type, format, minimum, maximum }) {
 
 function address({ path }, fields) {
   const values = fields.filter(({ place }) => place === "path");
-  return values.reduce((made, { name, input }) => made.replace(`{${name}}`, encodeURIComponent(input.value)), path);
+  const filled = (made, { name, input }) => made.replace(`{${name}}`, encodeURIComponent(input.value));
+  return under(values.reduce(filled, path));
 }
 
 const capital = (text) => text[0].toUpperCase() + text.slice(1);

@@ -1,6 +1,6 @@
 /* The administrator's API. Every call answers JSON (null for nothing) or throws a Problem. */
 
-import { Problem, ask, read } from "../web/api.js";
+import { Problem, ROOT, ask, read } from "../web/api.js";
 import { byId } from "../web/dom.js";
 
 const token = byId("csrf").value;
@@ -11,7 +11,7 @@ const AWAY = "The page's server cannot be reached. This page continues automatic
 export function call(method, path, body) {
   const headers = { "X-CSRFToken": token };
   if (body !== undefined) headers["Content-Type"] = "application/json";
-  return loggedIn(ask(`/api${path}`, { method, headers, body: JSON.stringify(body) }, AWAY));
+  return loggedIn(ask(`${ROOT}api${path}`, { method, headers, body: JSON.stringify(body) }, AWAY));
 }
 
 /** Upload an archive; `progress` is called with the percents, and an aborted `signal` ends it. */
@@ -25,7 +25,7 @@ export function upload(file, progress, signal) {
     request.addEventListener("abort", () => reject(new Problem(0, "The upload was cancelled.")));
     request.addEventListener("load", resolve);
     signal.addEventListener("abort", () => request.abort());
-    request.open("POST", "/api/archives");
+    request.open("POST", `${ROOT}api/archives`);
     request.setRequestHeader("X-CSRFToken", token);
     request.send(form);
   }).then(() => read(request.status, request.responseText)));
@@ -34,7 +34,7 @@ export function upload(file, progress, signal) {
 /** The answer, unless the session has ended: then on to the login page. */
 function loggedIn(answer) {
   return answer.catch((error) => {
-    if (error.code === 401) location.assign("/login");
+    if (error.code === 401) location.assign(`${ROOT}login`);
     throw error;
   });
 }

@@ -1,5 +1,8 @@
 /* The one way to the server: a request goes out, an answer or a Problem comes back. */
 
+/** The path that the service is under, with a slash at its end: a proxy may give it one. */
+export const ROOT = new URL("../../../", import.meta.url).pathname;
+
 const AWAY = "The server cannot be reached. Check the connection.";
 const UNREADABLE = "The server's answer could not be read. Try again.";
 

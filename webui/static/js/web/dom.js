@@ -32,6 +32,18 @@ export function showImage(image, source) {
   image.hidden = false;
 }
 
+/** Show a picture in a view, or a line in its place where the browser cannot. */
+export function showPicture(view, source) {
+  const image = slot(view, "picture");
+  const instead = slot(view, "nopicture");
+  instead.hidden = true;
+  image.addEventListener("error", () => {
+    image.hidden = true;
+    instead.hidden = false;
+  });
+  showImage(image, source);
+}
+
 /** An element: `h("p", {className: "soft", "aria-label": "x"}, "text", child)`. Nothing and false are left out. */
 export function h(name, attributes = {}, ...children) {
   const made = document.createElement(name);

@@ -1,11 +1,12 @@
 /* The large view of one picture: being read, captioned, or refused. */
 
 import { copies } from "../../web/clipboard.js";
-import { announce, button, copyOf, fill, h, on, showImage, slot } from "../../web/dom.js";
+import { announce, button, copyOf, fill, h, on, showPicture, slot } from "../../web/dom.js";
 import { percent } from "../../web/format.js";
 import { problemBox } from "../form.js";
 import { choose, original, tags } from "../item.js";
 import { canRetry } from "../queue.js";
+import { isLarge } from "../shrink.js";
 import { mark } from "../words.js";
 import { asHtml, asMarkdown } from "./alttext.js";
 import { Editor } from "./editor.js";
@@ -19,18 +20,6 @@ export function working(item, source, { cancel }) {
   fill(view, "progress", item.state === "sending" ? "Reading the picture…" : "Waiting for its turn…");
   on(view, "cancel", cancel);
   return view;
-}
-
-/** Show a picture, or a line in its place where the browser cannot. */
-function showPicture(view, source) {
-  const image = slot(view, "picture");
-  const instead = slot(view, "nopicture");
-  instead.hidden = true;
-  image.addEventListener("error", () => {
-    image.hidden = true;
-    instead.hidden = false;
-  });
-  showImage(image, source);
 }
 
 /** The view of what went wrong, or of what was cancelled. */
@@ -53,7 +42,7 @@ export function result(item, source, { explain, changed, address, filter }) {
   const view = copyOf("result");
   const { image, model } = item.answer;
   showPicture(view, source);
-  fill(view, "image", `${image.width} × ${image.height} ${image.format}`);
+  fill(view, "image", `${image.width} × ${image.height} ${image.format}${isLarge(item.file) ? ", made smaller to send it" : ""}`);
   fill(view, "model", `${model.name} ${model.version}`);
   slot(view, "tools").hidden = false;
   const refresh = () => {
