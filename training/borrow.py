@@ -13,11 +13,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from training.common.cli import run_command
+from training.common.cli import check_writable, run_command
 from training.common.errors import OptionError
-from training.data.store import list_pictures
+from training.data.batches import drop_unreadable
+from training.data.splits import DataError, Example
 from training.data.texts import read_text
 from training.packaging.borrowing import borrow
+from training.packaging.picture_files import find_pictures
 from training.trainer import checkpoint
 
 
@@ -38,14 +40,18 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
 
 def run(arguments: argparse.Namespace) -> int:
     """Borrow captions and write them; returns the exit status."""
+    check_writable(arguments.output, "--output")
     trained = checkpoint.load(arguments.checkpoint)
     if not trained.captioner.tagger.count:
         raise OptionError(f"--checkpoint must have tags, but {arguments.checkpoint} has none.")
-    pictures = list_pictures(arguments.pictures)
     captions = read_text(arguments.text)
+    found = [Example(path, (), str(path)) for path in find_pictures([arguments.pictures])]
+    pictures = drop_unreadable(found, trained.captioner.image_size)
+    if not pictures:
+        raise DataError(f"--pictures must hold pictures, but {arguments.pictures} holds none.")
     with arguments.output.open("w", encoding="utf-8") as file:
-        for path, found in borrow(trained, captions, pictures):
-            row = {"image": str(path.resolve()), "captions": found}
+        for path, borrowed in borrow(trained, captions, [one.path for one in pictures]):
+            row = {"image": str(path.resolve()), "captions": borrowed}
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
     return 0
 

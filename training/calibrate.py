@@ -13,27 +13,23 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from training.common.cli import (
+    add_also_argument,
     add_compute_arguments,
     add_data_arguments,
     choose_device,
     run_command,
 )
 from training.data.splits import read_all, read_splits
-from training.data.store import list_pictures
 from training.packaging.calibration import calibrate_checkpoint
+from training.packaging.picture_files import find_pictures
 
 
 def build_parser() -> argparse.ArgumentParser:
     """The command line of ``training.calibrate``."""
     parser = argparse.ArgumentParser(prog="python -m training.calibrate", description=__doc__)
     add_data_arguments(parser)
-    parser.add_argument(
-        "--also",
-        type=Path,
-        action="append",
-        default=[],
-        metavar="DATA",
-        help="another captioned data set, whose pictures count like those of the dev split",
+    add_also_argument(
+        parser, "another captioned data set, whose pictures count like those of the dev split"
     )
     parser.add_argument(
         "--unlabelled",
@@ -62,7 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.checkpoint,
         splits,
         others,
-        unlabelled=list_pictures(folder) if folder else (),
+        unlabelled=find_pictures([folder]) if folder else None,
         device=device,
         strict=strict,
     )

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from training.common.cli import (
+    add_also_argument,
     add_compute_arguments,
     add_data_arguments,
     add_model_arguments,
@@ -35,14 +36,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_data_arguments(parser)
     add_model_arguments(parser)
     parser.add_argument("--split", choices=SPLITS, default="dev")
-    parser.add_argument(
-        "--also",
-        type=Path,
-        action="append",
-        default=[],
-        metavar="DATA",
-        help="another captioned data set, of which all pictures are scored, apart",
-    )
+    add_also_argument(parser, "another captioned data set, of which all pictures are scored, apart")
     parser.add_argument(
         "--objects",
         type=Path,

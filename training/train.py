@@ -11,6 +11,7 @@ from pathlib import Path
 
 from training.common import parallel
 from training.common.cli import (
+    add_also_argument,
     add_compute_arguments,
     add_data_arguments,
     check_no_effect,
@@ -61,13 +62,10 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="captions without pictures, one a line, to learn to speak of more things from",
     )
-    parser.add_argument(
-        "--also",
-        type=Path,
-        action="append",
-        metavar="DATA",
-        help="more pictures to train on, in a form that --data takes, such as those that a model "
-        "captioned; all but its own dev and test pictures; may be repeated",
+    add_also_argument(
+        parser,
+        "more pictures to train on, in a form that --data takes, such as those of training.borrow; "
+        "all but its own dev and test pictures; may be repeated",
     )
     parser.add_argument(
         "--workers",
@@ -109,7 +107,7 @@ def run(arguments: argparse.Namespace) -> int:
             logging.getLogger().setLevel(logging.WARNING)
         strict, output = arguments.strict, arguments.output
         splits = read_splits(arguments.data, images=arguments.images, strict=strict)
-        also = [read_more(path, splits, strict=strict) for path in arguments.also or []]
+        also = [read_more(path, splits, strict=strict) for path in arguments.also]
         workers = 0 if device.type == "cpu" else min(8, os.cpu_count() or 1)
         trainer = Trainer(
             config,

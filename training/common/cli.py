@@ -66,6 +66,11 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_also_argument(parser: argparse.ArgumentParser, text: str) -> None:
+    """Give ``parser`` ``--also``, more data sets of the kinds that ``--data`` takes."""
+    parser.add_argument("--also", type=Path, action="append", default=[], metavar="DATA", help=text)
+
+
 def add_compute_arguments(parser: argparse.ArgumentParser, device: str | None) -> None:
     """Give ``parser`` ``--device``, which may be chosen for it (None), and ``--threads``."""
     text = f"cpu, cuda or cuda:N (default: {device or 'a GPU where there is one'})"

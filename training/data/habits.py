@@ -41,57 +41,69 @@ def learn_habits(captions: Iterable[Sequence[int]], itos: Sequence[str]) -> Habi
     they never end with ends none. A noun is what things are, and what often comes right after an
     article. What is too rare to tell, or is no word, may come again.
     """
-    held: Counter[int] = Counter()
-    twice: Counter[int] = Counter()
-    near: Counter[int] = Counter()
-    ends: Counter[int] = Counter()
-    after: Counter[int] = Counter()
-    heard: Counter[int] = Counter()  # after "an", less what came after "a"
-    led: Counter[int] = Counter()  # to the name of a thing
-    things = {index for index, word in enumerate(itos) if word in read_things().means}
-    a, an = (itos.index(word) if word in itos else PAD for word in ("a", "an"))
-    articles = {index for index, word in enumerate(itos) if word in read_things().articles}
-    for caption in captions:
-        counts = Counter(caption)
-        held.update(counts.keys())
-        twice.update(word for word, count in counts.items() if count > 1)
-        apart = [*zip(caption, caption[2:], strict=False), *zip(caption, caption[3:], strict=False)]
-        near.update({word for word, other in apart if word == other})
-        pairs = list(zip(caption, caption[1:], strict=False))
-        after.update(word for before, word in pairs if before in articles)
-        heard.update(word for before, word in pairs if before == an)
-        heard.subtract(word for before, word in pairs if before == a)
-        led.update(before for before, word in pairs if word in things)
-        if len(caption) > 1 and caption[-1] == EOS:
-            ends[caption[-2]] += 1
+    seen = _Seen(captions, itos)
+    held = seen.held
     said = {
         word: index
         for index, word in enumerate(itos)
         if index >= len(SPECIALS) and any(letter.isalpha() for letter in word)
     }
-    once = {word: i for word, i in said.items() if twice[i] <= REPEATED * held[i]}
+    once = {word: i for word, i in said.items() if seen.twice[i] <= REPEATED * held[i]}
     other = _other_numbers(once.keys())
     again = torch.full((len(itos), 2), PAD)
     for word, index in once.items():
         again[index] = torch.tensor([index, once[other.get(word, word)]])
     soon, unclosed, heads = (torch.zeros(len(itos)) for _ in range(3))
     for word, index in said.items():
-        noun = held[index] >= SEEN and after[index] >= NOUN * held[index]
+        noun = held[index] >= SEEN and seen.after[index] >= NOUN * held[index]
         heads[index] = word in read_things().means or (noun and not word.endswith(("ed", "ing")))
         if held[index] >= SEEN:
-            soon[index] = near[index] <= SOON * held[index]
-            unclosed[index] = ends[index] <= LAST * held[index]
+            soon[index] = seen.near[index] <= SOON * held[index]
+            unclosed[index] = seen.ends[index] <= LAST * held[index]
     people = torch.tensor([float(word in PEOPLE) for word in itos])
-    leads = torch.tensor([float(led[i] > LEADING * held[i]) for i in range(len(itos))])
+    leads = torch.tensor([float(seen.led[i] > LEADING * held[i]) for i in range(len(itos))])
     named = read_things().by_word
     vowels = torch.tensor(
         [
-            float(heard[i] > 0 or (w in named and named[w].article == "an"))
+            float(seen.heard[i] > 0 or (w in named and named[w].article == "an"))
             for i, w in enumerate(itos)
         ]
     )
-    ids = torch.tensor([a, an] if PAD not in (a, an) else [PAD, PAD])
+    ids = torch.tensor(seen.a_and_an if PAD not in seen.a_and_an else [PAD, PAD])
     return Habits(again, soon, unclosed, heads, people, leads, vowels, ids)
+
+
+class _Seen:
+    """How often each word was seen, in how many captions or places of each kind."""
+
+    def __init__(self, captions: Iterable[Sequence[int]], itos: Sequence[str]) -> None:
+        self.held: Counter[int] = Counter()  # captions with it
+        self.twice: Counter[int] = Counter()  # captions with it more than once
+        self.near: Counter[int] = Counter()  # captions with it again, one or two words later
+        self.ends: Counter[int] = Counter()  # captions that end with it
+        self.after: Counter[int] = Counter()  # places right after an article
+        self.heard: Counter[int] = Counter()  # places after "an", less those after "a"
+        self.led: Counter[int] = Counter()  # places right before the name of a thing
+        self.a_and_an = [itos.index(word) if word in itos else PAD for word in ("a", "an")]
+        self._things = {i for i, word in enumerate(itos) if word in read_things().means}
+        self._articles = {i for i, word in enumerate(itos) if word in read_things().articles}
+        for caption in captions:
+            self._count(caption)
+
+    def _count(self, caption: Sequence[int]) -> None:
+        counts = Counter(caption)
+        self.held.update(counts.keys())
+        self.twice.update(word for word, count in counts.items() if count > 1)
+        apart = [*zip(caption, caption[2:], strict=False), *zip(caption, caption[3:], strict=False)]
+        self.near.update({word for word, other in apart if word == other})
+        pairs = list(zip(caption, caption[1:], strict=False))
+        a, an = self.a_and_an
+        self.after.update(word for before, word in pairs if before in self._articles)
+        self.heard.update(word for before, word in pairs if before == an)
+        self.heard.subtract(word for before, word in pairs if before == a)
+        self.led.update(before for before, word in pairs if word in self._things)
+        if len(caption) > 1 and caption[-1] == EOS:
+            self.ends[caption[-2]] += 1
 
 
 def _other_numbers(words: Collection[str]) -> dict[str, str]:

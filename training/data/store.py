@@ -10,26 +10,11 @@ import torch
 from torch import Tensor
 
 from handler.decode import decode
-from training.data.splits import DataError
-
-PICTURES = {".jpg", ".jpeg", ".png", ".webp"}
 
 
 def read_picture(path: Path, image_size: int) -> Tensor:
     """Decode a file to uint8 ``[3, S, S]`` exactly as serving does; raises ``PictureError``."""
     return decode(path.read_bytes(), image_size).pixels
-
-
-def list_pictures(folder: Path) -> list[Path]:
-    """The pictures in a folder and those below it, by the ends of their names, in order.
-
-    Raises:
-        DataError: there is none.
-    """
-    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURES)
-    if not found:
-        raise DataError(f"{folder} must be a folder with pictures, but none is in it.")
-    return found
 
 
 class FeatureStore:

@@ -7,20 +7,21 @@ it learns from them, with the picture before it, is how such things look in a sc
 
 from __future__ import annotations
 
-import random
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from random import Random
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from handler.errors import PictureError
 from handler.text import PAD, UNK
 from training.common.progress import progress
+from training.data.simulation import Simulator
 from training.data.store import read_picture
+from training.data.things import read_things
 from training.model.captioner import Captioner
 from training.model.tagger import Tags
 from training.trainer.checkpoint import Checkpoint
@@ -46,15 +47,17 @@ class Written(NamedTuple):
 class Library:
     """Captions by the things that they name, those of unknown words left out."""
 
-    def __init__(self, captions: Iterable[str], trained: Checkpoint) -> None:
-        vocabulary, means = trained.vocabulary, trained.captioner.tagger.means.tolist()
+    def __init__(self, captions: Iterable[str], trained: Checkpoint, chance: Random) -> None:
+        vocabulary, captioner = trained.vocabulary, trained.captioner
+        told = Simulator(vocabulary, read_things(), captioner.rules.heads, captioner.tagger.count)
+        self._chance = chance
         self.naming: defaultdict[int, list[Written]] = defaultdict(list)
         self.others: list[Written] = []
         for text in captions:
             ids = vocabulary.encode(text, trained.config.max_tokens)
             if UNK in ids:
                 continue
-            named = {means[word] for word in ids} - {PAD}
+            named = told.nouns(ids)
             for thing in named:
                 self.naming[thing].append(Written(text, ids))
             if not named:
@@ -64,18 +67,24 @@ class Library:
         """Captions that may suit a picture with these tags: of the sure one, or of possible ones
         and of no thing at all."""
         if probabilities[0] >= SURE:
-            return _sample(self.naming[words[0]], CANDIDATES)
+            return self._sample(self.naming[words[0]], CANDIDATES)
         possible = [w for w, p in zip(words, probabilities, strict=True) if p >= POSSIBLE]
-        found = [one for word in possible[:2] for one in _sample(self.naming[word], 16)]
-        return [*found, *_sample(self.others, CANDIDATES // 2)]
+        found = [one for word in possible[:2] for one in self._sample(self.naming[word], 16)]
+        return [*found, *self._sample(self.others, CANDIDATES // 2)]
+
+    def _sample(self, captions: list[Written], most: int) -> list[Written]:
+        return self._chance.sample(captions, min(most, len(captions)))
 
 
 def borrow(
     trained: Checkpoint, captions: Iterable[str], pictures: Sequence[Path], *, seed: int = 0
 ) -> Iterator[tuple[Path, list[str]]]:
-    """Up to three captions for each picture that some suit, best first; others are left out."""
-    random.seed(seed)
-    library, used = Library(captions, trained), Counter[str]()
+    """Up to three captions for each picture that some suit, best first; others are left out.
+
+    Raises:
+        PictureError, OSError: a picture cannot be read.
+    """
+    library, used = Library(captions, trained, Random(seed)), Counter[str]()
     priors: dict[str, float] = {}
     starts = range(0, len(pictures), BATCH_SIZE)
     for start in progress(starts, "borrow", len(starts)):
@@ -96,25 +105,15 @@ def borrow(
             yield path, best
 
 
-def _sample(captions: list[Written], most: int) -> list[Written]:
-    return random.sample(captions, min(most, len(captions)))
-
-
 @torch.inference_mode()
 def _see(captioner: Captioner, paths: Sequence[Path]) -> Iterator[tuple[Path, Tensor, Tags]]:
-    """The features ``[1, G, D]`` and tags of each picture that can be read."""
-    pixels = {}
-    for path in paths:
-        try:
-            pixels[path] = read_picture(path, captioner.image_size)
-        except (PictureError, OSError):
-            continue
-    if pixels:
-        features = captioner.encoder(torch.stack([*pixels.values()]))
-        tags = captioner.tagger(features)
-        for row, path in enumerate(pixels):
-            one = slice(row, row + 1)
-            yield path, features[one], Tags(tags.words[one], tags.probabilities[one])
+    """The features ``[1, G, D]`` and tags of each picture."""
+    pixels = torch.stack([read_picture(path, captioner.image_size) for path in paths])
+    features = captioner.encoder(pixels)
+    words, probabilities = captioner.tagger(features)
+    for row, path in enumerate(paths):
+        one = slice(row, row + 1)
+        yield path, features[one], Tags(words[one], probabilities[one])
 
 
 def _add_priors(captioner: Captioner, found: list[Written], priors: dict[str, float]) -> None:

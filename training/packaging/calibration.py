@@ -60,7 +60,7 @@ def calibrate(
     splits: Mapping[Split, Sequence[Example]],
     others: Sequence[Example] = (),
     *,
-    unlabelled: Sequence[Path] = (),
+    unlabelled: Sequence[Path] | None = None,
     strict: bool = False,
 ) -> dict[str, Any]:
     """Fit the calibration of ``trained.captioner``; returns what the model card says about it.
@@ -85,12 +85,14 @@ def calibrate(
     drawn = _mean_features(captioner, outliers(DRAWINGS, size), DRAWINGS, "drawings")
     worth = fit_worth(captioner, trained.vocabulary, train, photos, trained.config.insistence)
     captioner.rules.worth.copy_(_rounded(worth))
-    if unlabelled:
-        chosen = random.Random(0).sample(list(unlabelled), min(PHOTOS, len(unlabelled)))
-        pictures = (read_picture(path, size) for path in chosen)
-        _fit_elsewhere(
-            captioner, photos, _mean_features(captioner, pictures, len(chosen), "unlabelled")
-        )
+    if unlabelled is not None:
+        paths = random.Random(0).sample(list(unlabelled), min(PHOTOS, len(unlabelled)))
+        rest = drop_unreadable([Example(p, (), str(p)) for p in paths], size, strict=strict)
+        if not rest:
+            raise DataError("--unlabelled must be a folder with pictures, but none can be read.")
+        pictures = _pictures(rest, size)
+        others_seen = _mean_features(captioner, pictures, len(rest), "unlabelled")
+        _fit_elsewhere(captioner, photos, others_seen)
     calibration.photo.copy_(_rounded(fit_photo(photos, drawn)))
     calibration.content.copy_(_content(trained.vocabulary.itos))
     calibration.photo_bias.zero_()
@@ -262,7 +264,7 @@ def calibrate_checkpoint(
     splits: Mapping[Split, Sequence[Example]],
     others: Sequence[Example] = (),
     *,
-    unlabelled: Sequence[Path] = (),
+    unlabelled: Sequence[Path] | None = None,
     device: torch.device,
     strict: bool = False,
 ) -> dict[str, Any]:

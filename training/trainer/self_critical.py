@@ -87,10 +87,10 @@ def self_critical_step(
     rewards = reward(drawn, batch.indices).to(optimisation.device)  # (B, N)
     others = (rewards.sum(1, keepdim=True) - rewards) / (samples - 1)
     reference = _one_of(batch.captions)
+    more = taken(beside, optimisation.device)
     captioner.train()
     with optimisation.autocast():
         weights = (rewards - others) * share(drawn)
-        more = taken(beside, optimisation.device)
         loss = objective(features, tags, drawn, weights, reference, mix * share(reference), more)
     optimisation.step(loss, captioner)
     return float(parallel.total(rewards.mean())) / parallel.world_size()
