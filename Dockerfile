@@ -15,7 +15,8 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /build
 COPY Makefile pyproject.toml constraints.txt ./
-RUN PIP_NO_CACHE_DIR=1 make VENV=/opt/venv TORCH_INDEX="$TORCH_INDEX" /opt/venv/.installed-serve \
+RUN PIP_NO_CACHE_DIR=1 make VENV=/opt/venv TORCH_INDEX="$TORCH_INDEX" sbom \
+    && rm -r /opt/venv/sbom \
     && { [ "$DEVICE" != cuda ] \
         || /opt/venv/bin/python -c 'import torch; assert torch.version.cuda, "no CUDA in this torch"'; }
 
@@ -30,6 +31,7 @@ RUN apt-get update \
 COPY --from=build /opt/venv /opt/venv
 WORKDIR /app
 COPY captionize.py config.properties ./
+COPY basics ./basics
 COPY webui ./webui
 COPY model_store ./model_store
 ENV PATH=/opt/venv/bin:$PATH \

@@ -2,7 +2,7 @@
 
 A single module, because it does a single thing: look a command up in a table, import its module
 and call it. Nothing else is imported, so that `captionize --help` answers at once, and so that a
-command works wherever what it needs itself is installed.
+command works wherever what it needs itself is installed. Completion alone is told of all of them.
 """
 
 from __future__ import annotations
@@ -14,16 +14,19 @@ from collections.abc import Sequence
 __version__ = "1.0.0"
 
 COMMANDS = {  # name -> (module with a `main`, the extra that it needs, what it does)
-    "caption": ("training.caption", "[train]", "caption pictures: what is done without a command"),
+    "caption": ("training.caption", "", "caption pictures: what is done without a command"),
     "serve": ("webui.serve", "", "start TorchServe and the page"),
     "admin": ("webui.admin", "", "manage the versions of a running service"),
+    "mcp": ("webui.mcp", "[mcp]", "offer captions to assistants (MCP)"),
     "train": ("training.train", "[train]", "train a captioner on your own pictures"),
     "evaluate": ("training.evaluate", "[train]", "score a captioner"),
     "calibrate": ("training.calibrate", "[train]", "fit a captioner's confidence"),
+    "adopt": ("training.adopt", "[adopt]", "make an archive of a published captioner"),
     "export": ("training.export", "[train]", "export a checkpoint to TorchScript"),
     "archive": ("training.archive", "[train]", "pack a run into an archive that can be served"),
+    "completion": ("basics.completion", "", "print the completion for bash, zsh or fish"),
 }
-OWN = ("handler", "training", "webui")
+OWN = ("basics", "handler", "training", "webui")
 
 
 def usage() -> str:
@@ -53,8 +56,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     name = words.pop(0) if words[0] in COMMANDS else "caption"
     module, extra, _ = COMMANDS[name]
+    more = {"commands": COMMANDS} if name == "completion" else {}
     try:
-        return int(importlib.import_module(module).main(words, prog=f"captionize {name}"))
+        return int(importlib.import_module(module).main(words, prog=f"captionize {name}", **more))
     except ModuleNotFoundError as error:
         if error.name and error.name.partition(".")[0] in OWN:
             raise

@@ -74,7 +74,7 @@ def plain_loop(config: TrainConfig, examples: Sequence[Example]) -> Callable[[],
         for images, captions in loader:
             with torch.no_grad():
                 features = encoder(images)  # (B, G, D)
-            tags = captioner.tagger(features)
+            tags = captioner.see(features)
             hidden = decoder(features, tags, shift_right(captions).unsqueeze(1))  # (B, 1, T, E)
             logits = decoder.logits(hidden).flatten(0, 2)  # (B*T, V)
             loss = F.cross_entropy(logits, captions.flatten(), ignore_index=PAD)

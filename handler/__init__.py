@@ -2,4 +2,4 @@
 
 # Raised when archives that were made before should be renewed (captionize archive --repack).
 # webui/torchserve/handlers.py names the same number.
-VERSION = 2
+VERSION = 3

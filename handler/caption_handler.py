@@ -19,9 +19,10 @@ from handler.captioner import Captioner, choose_device
 from handler.decode import ACCEPTED, decode
 from handler.engines import Search
 from handler.errors import CaptioningFailed, RequestError
-from handler.options import MAX_BEAM_SIZE, MAX_LENGTH, read_options
+from handler.options import CHOICES, MAX_BEAM_SIZE, MAX_LENGTH, read_options
 from handler.request import Job, asks_for, picture_bytes, request_id
 from handler.settings import Settings
+from handler.text import words_file
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +47,7 @@ class CaptionHandler(BaseHandler):  # type: ignore[misc]  # ts has no types
         card = json.loads((folder / "model_card.json").read_text(encoding="utf-8"))
         self.captioner = Captioner(
             folder / manifest["serializedFile"],
-            folder / "vocab.json",
+            words_file(folder),
             choose_device(context.system_properties.get("gpu_id")),
             self.settings.engine,
             self.settings.threads,
@@ -85,8 +86,9 @@ class CaptionHandler(BaseHandler):  # type: ignore[misc]  # ts has no types
             return self.description
         try:
             options = read_options(fields, headers, self.settings.options)
-            size = self.captioner.image_size
-            picture = decode(picture_bytes(fields), size, self.settings.limits)
+            captioner, limits = self.captioner, self.settings.limits
+            data = picture_bytes(fields)
+            picture = decode(data, captioner.image_size, limits, captioner.fit)
         except RequestError as error:
             return error
         except Exception:  # such as out of memory: it fails this one request only
@@ -124,7 +126,7 @@ class CaptionHandler(BaseHandler):  # type: ignore[misc]  # ts has no types
         try:
             images = torch.stack([job.picture.pixels for job in jobs])  # (B, 3, S, S)
             beam_size, max_length, with_attention = jobs[0].group
-            wanted = max(job.options.num_captions for job in jobs)
+            wanted = max(job.options.wanted for job in jobs)
             search = Search(beam_size, max_length, wanted, with_attention)
             beams = self.captioner(images, search)
             return [*build_answers(jobs, beams, self.captioner, self.name)]
@@ -159,6 +161,10 @@ class CaptionHandler(BaseHandler):  # type: ignore[misc]  # ts has no types
                 "beam_size": {"default": options.beam_size, "min": 1, "max": MAX_BEAM_SIZE},
                 "num_captions": {"default": options.num_captions, "min": 1, "max": MAX_BEAM_SIZE},
                 "max_length": {"default": options.max_length, "min": 1, "max": MAX_LENGTH},
+                **{
+                    name: {"default": getattr(options, name), "accepted": list(accepted)}
+                    for name, accepted in CHOICES.items()
+                },
             },
         }
 

@@ -28,6 +28,8 @@ __all__ = [
     "ACCEPTED",
     "DEFAULT_LIMITS",
     "FORMATS",
+    "SQUEEZED",
+    "Fit",
     "Limits",
     "Picture",
     "decode",
@@ -48,6 +50,19 @@ _ORIENTATIONS: dict[int, tuple[bool, list[int]]] = {
 
 
 @dataclass(frozen=True, slots=True)
+class Fit:
+    """How a picture is fitted into the square that a captioner takes."""
+
+    filter: str = "bilinear"  # or bicubic
+    scale: int = 0  # pixels of a side before the centre is cut out; 0: nothing is cut off
+    keeps_ratio: bool = False  # only the shorter side is scaled to that, the other one follows
+
+
+SQUEEZED = Fit()
+_LONGEST = 4  # times the shorter side: more of a picture is cut off before it is scaled
+
+
+@dataclass(frozen=True, slots=True)
 class Picture:
     """A decoded picture, and what it was before decoding."""
 
@@ -57,24 +72,28 @@ class Picture:
     format: str  # one of ACCEPTED
 
 
-def decode(data: bytes | bytearray, size: int, limits: Limits = DEFAULT_LIMITS) -> Picture:
-    """Decode a picture, turn it upright and squeeze the whole of it to `size` x `size`.
+def decode(
+    data: bytes | bytearray, size: int, limits: Limits = DEFAULT_LIMITS, fit: Fit = SQUEEZED
+) -> Picture:
+    """Decode a picture, turn it upright and fit it into `size` x `size`.
 
-    Only the first frame of an animation, or the first page of a document, is used.
+    Only the first frame of an animation, or the first page of a document, is used. What decoders
+    may leave out to be faster depends on `fit`: other captioners than ours get every pixel.
 
     Raises:
         PictureError: the picture is missing, too large, of another format, or damaged.
     """
     name = recognise(data, limits)
+    least = size if fit == SQUEEZED else limits.max_side
     if name in ISOLATED:
-        raster = isolated.read(data, name, size, limits)
+        raster = isolated.read(data, name, least, limits)
         width, height, turned = raster.width, raster.height, raster.orientation
-        pixels = squeeze(_as_tensor(raster.rgb, raster.rows, raster.columns), size)
+        pixels = squeeze(_as_tensor(raster.rgb, raster.rows, raster.columns), size, fit)
     else:
         image = open_picture(data, name, limits)
         try:
             width, height = image.size
-            pixels = squeeze(_read(image, data, size), size)
+            pixels = squeeze(_read(image, data, least), size, fit)
             turned = orientation(image)
         except (PictureError, MemoryError):  # the latter is the machine's fault
             raise
@@ -89,14 +108,29 @@ def decode(data: bytes | bytearray, size: int, limits: Limits = DEFAULT_LIMITS) 
     return Picture(pixels, width, height, name)
 
 
-def squeeze(pixels: torch.Tensor, size: int) -> torch.Tensor:
-    """Scale (H, W, 3) uint8 to `size` x `size`, bilinear: uint8 (3, S, S).
+def squeeze(pixels: torch.Tensor, size: int, fit: Fit = SQUEEZED) -> torch.Tensor:
+    """Scale (H, W, 3) uint8 and cut it to `size` x `size`: uint8 (3, S, S).
 
     PyTorch takes a third of Pillow's time for the same values, give or take one.
     """
+    height = width = scale = fit.scale or size
+    if fit.keeps_ratio:
+        short = min(pixels.shape[:2])
+        # Of a strip only the middle counts, and all of it could be scaled to any number of pixels.
+        pixels = _middle(pixels, _LONGEST * short, _LONGEST * short)
+        height, width = (scale * side // short for side in pixels.shape[:2])
     picture = pixels.permute(2, 0, 1).unsqueeze(0)
-    squeezed = F.interpolate(picture, (size, size), mode="bilinear", antialias=True)
-    return squeezed[0].contiguous()
+    scaled = F.interpolate(picture, (height, width), mode=fit.filter, antialias=True)
+    return _middle(scaled[0].permute(1, 2, 0), size, size).permute(2, 0, 1).contiguous()
+
+
+def _middle(pixels: torch.Tensor, rows: int, columns: int) -> torch.Tensor:
+    """At most so many rows and columns of (H, W, 3), from the middle."""
+    top, left = (
+        round(max(side - most, 0) / 2)
+        for side, most in zip(pixels.shape[:2], (rows, columns), strict=True)
+    )
+    return pixels[top : top + rows, left : left + columns]
 
 
 def _read(image: ImageFile, data: bytes | bytearray, size: int) -> torch.Tensor:

@@ -18,6 +18,11 @@ GRAPH = "captioner.onnx"  # the same captioner as an ONNX graph without weights
 WEIGHTS = "weights.json"  # the names of the weights that the graph needs, `.T`: transposed
 
 
+def pieces_for(words: int) -> int:
+    """The most tokens of a sentence of so many words, in a model whose words are made of pieces."""
+    return 2 * words + 8
+
+
 class Beams(NamedTuple):
     """What a captioner found, best sentence first, on the CPU."""
 
@@ -50,7 +55,7 @@ class Search(NamedTuple):
 class Exported:
     """What `captioner.pt` holds."""
 
-    script: Any  # torch.jit.ScriptModule, with the attributes of training.model.captioner
+    script: Any  # torch.jit.ScriptModule, of training.model.captioner or training.adoption.model
     graph: bytes  # empty where there is none
     weights: list[str]  # names that the graph gives to the module's weights
 
@@ -112,21 +117,21 @@ class OnnxEngine:
         self._session = onnxruntime.InferenceSession(
             exported.graph, options, providers=["CPUExecutionProvider"]
         )
+        # How an adopted captioner is told from our own.
+        self._in_pieces = "most" in [one.name for one in self._session.get_inputs()]
 
     def __call__(self, images: torch.Tensor, search: Search) -> Beams:
         """Caption pictures in one beam search."""
         scores = torch.full((search.beam_size,), -torch.inf)
         scores[0] = 0.0  # of K equal empty sentences only one may grow
-        steps = torch.arange(search.max_length + 1)
-        wanted = torch.arange(search.beam_size) < search.num_captions
-        looks = steps if search.with_attention else steps[:0]
-        inputs = {
-            "images": images,
-            "scores": scores,
-            "steps": steps,
-            "looks": looks,
-            "wanted": wanted,
-        }
+        inputs = {"images": images, "scores": scores}
+        if self._in_pieces:
+            steps = torch.arange(pieces_for(search.max_length))
+            inputs["most"] = torch.tensor(search.max_length)
+        else:
+            steps = torch.arange(search.max_length + 1)
+            inputs["wanted"] = torch.arange(search.beam_size) < search.num_captions
+        inputs |= {"steps": steps, "looks": steps if search.with_attention else steps[:0]}
         found = self._session.run(None, {name: value.numpy() for name, value in inputs.items()})
         tensors = [torch.from_numpy(array) for array in found]
         captions, tags = tensors[:4], tensors[4:]

@@ -23,7 +23,7 @@ class Job:
     @property
     def group(self) -> tuple[int, int, bool]:
         """What jobs must have in common to share one call of the captioner."""
-        return self.options.beam_size, self.options.max_length, self.with_attention
+        return self.options.width, self.options.max_length, self.with_attention
 
 
 def picture_bytes(fields: Mapping[str, object]) -> bytes | bytearray:

@@ -6,7 +6,7 @@ from typing import Any
 
 from handler.decode import DEFAULT_LIMITS, Limits
 from handler.engines import ENGINES
-from handler.options import Options
+from handler.options import CHOICES, Options
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Settings:
             raise ValueError(f"captioner.warm_up is {warm_up!r}; a list of batch sizes is accepted")
         engine = section.pop("engine", cls().engine)
         for name, value in section.items():
-            if type(value) is not int:
+            if type(value) is not int and name not in CHOICES:
                 raise ValueError(f"captioner.{name} is {value!r}; a whole number is accepted")
         settings = cls(
             options=Options(**_take(Options, section)),
@@ -58,7 +58,7 @@ class Settings:
         return settings
 
 
-def _take(kind: type, section: dict[str, int]) -> dict[str, int]:
+def _take(kind: type, section: dict[str, Any]) -> dict[str, Any]:
     """Remove the fields of the dataclass from the section, and return them."""
     names = [one.name for one in fields(kind) if one.name in section]
     return {name: section.pop(name) for name in names}

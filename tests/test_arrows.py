@@ -12,11 +12,15 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 
+PACKAGES = ("basics", "handler", "training", "webui")
+
 WEB = {"webui.web", "webui.telemetry"}
 SERVICE = {*WEB, "webui.torchserve", "webui.administrator"}
 ROOMS: dict[str, set[str]] = {  # room -> the rooms that it may import
+    "basics": set(),
     "handler": set(),
     "training.common": {"handler"},
+    "training.pictures": {"handler", "training.common"},
     "training.data": {"handler", "training.common"},
     "training.model": {"handler", "training.common"},
     "webui.web": set(),
@@ -26,14 +30,25 @@ ROOMS: dict[str, set[str]] = {  # room -> the rooms that it may import
     "webui.administrator": WEB,
     "webui.captions": SERVICE,
     "webui.operations": SERVICE,
+    "webui.protocols": {*SERVICE, "webui.captions"},
     "webui.versions": {*SERVICE, "webui.captions", "webui.operations"},
     "webui.launcher": {"webui.web", "webui.torchserve"},
     "webui.docs": {"webui.web"},
 }
-for _before, _room in (("model", "metrics"), ("metrics", "trainer"), ("trainer", "packaging")):
+for _before, _room in (
+    ("model", "metrics"),
+    ("metrics", "trainer"),
+    ("trainer", "packaging"),
+    ("packaging", "adoption"),
+):
     ROOMS[f"training.{_room}"] = {*ROOMS[f"training.{_before}"], f"training.{_before}"}
     ROOMS[f"training.{_room}"].add("training.data")
+ROOMS["training.packaging"].add("training.pictures")
+for _room, _before in ROOMS.items():
+    if _room.startswith(("training", "webui")):
+        _before.add("basics")
 FOREIGN = {  # package -> what nothing in it may import
+    "basics": {"captionize", "handler", "training", "webui", "torch", "flask", "PIL"},
     "handler": {"captionize", "training", "webui", "flask", "torchvision"},
     "training": {"captionize", "webui", "flask"},
     "webui": {"captionize", "handler", "training", "torch", "torchvision", "ts"},
@@ -54,7 +69,7 @@ def room(name: str) -> str | None:
     return next((r for r in ROOMS if name == r or name.startswith(f"{r}.")), None)
 
 
-@pytest.mark.parametrize("package", ["handler", "training", "webui"])
+@pytest.mark.parametrize("package", PACKAGES)
 def test_every_import_goes_to_an_earlier_room(package: str) -> None:
     wrong = []
     for path in sorted((ROOT / package).rglob("*.py")):
@@ -69,7 +84,7 @@ def test_every_import_goes_to_an_earlier_room(package: str) -> None:
     assert not wrong, "\n".join(wrong)
 
 
-@pytest.mark.parametrize("package", ["handler", "training", "webui"])
+@pytest.mark.parametrize("package", PACKAGES)
 def test_no_file_imports_itself_by_way_of_others(package: str) -> None:
     files = {
         ".".join(path.relative_to(ROOT).with_suffix("").parts): path
@@ -89,7 +104,7 @@ def test_no_file_imports_itself_by_way_of_others(package: str) -> None:
 def test_every_folder_of_code_is_a_room() -> None:
     folders = {
         ".".join(path.parent.relative_to(ROOT).parts)
-        for package in ("handler", "training", "webui")
+        for package in PACKAGES
         for path in (ROOT / package).rglob("*.py")
     }
     assert {one for one in folders if room(one) is None} == {"training", "webui"}

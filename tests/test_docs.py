@@ -16,7 +16,7 @@ PAGES = sorted(
     key=lambda page: page.relative_to(ROOT).as_posix(),
 )
 # Only what lies in these is looked for: a page also names files that a run makes.
-FOLDERS = "handler|training|webui|tests|benchmarks|docs|deploy"
+FOLDERS = "basics|handler|training|webui|tests|benchmarks|docs|deploy"
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 PATH = re.compile(rf"(?:{FOLDERS})(?:/[\w.*-]+)*/?|[\w-]+\.(?:md|yaml|toml|properties)|Makefile")
 MODULE = re.compile(r"-m ((?:training|webui|benchmarks|tests)[.\w]*)")

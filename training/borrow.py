@@ -19,7 +19,7 @@ from training.data.batches import drop_unreadable
 from training.data.splits import DataError, Example
 from training.data.texts import read_text
 from training.packaging.borrowing import borrow
-from training.packaging.picture_files import find_pictures
+from training.pictures.files import find_pictures
 from training.trainer import checkpoint
 
 

@@ -23,8 +23,7 @@ from training.common.cli import (
     choose_device,
     run_command,
 )
-from training.common.errors import OptionError
-from training.data.splits import SPLITS, read_all, read_splits
+from training.data.splits import SPLITS, read_named, read_splits
 from training.metrics.naming import read_objects
 from training.packaging.evaluation import evaluate, evaluate_objects, write_json
 from training.packaging.inference import load_model, trust_of
@@ -61,9 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
             check_writable(target, flag)
     strict, path = arguments.strict, arguments.model
     splits = read_splits(arguments.data, images=arguments.images, strict=strict)
-    others = {data.name: read_all(data, strict=strict) for data in arguments.also}
-    if len(others) < len(arguments.also):
-        raise OptionError("--also must name folders or files whose own names differ.")
+    others = read_named(arguments.also, "--also", strict=strict)
     objects = read_objects(arguments.objects) if arguments.objects else {}
     model = load_model(path, choose_device(arguments.device))
     options: dict[str, Any] = {

@@ -19,7 +19,7 @@ from training.common.cli import (
     run_command,
     whole_number,
 )
-from training.data.splits import read_more, read_splits
+from training.data.splits import read_more, read_named, read_splits
 from training.data.texts import read_text
 from training.packaging.archives import package_run
 from training.packaging.label import add_label_arguments, check_no_label, read_label
@@ -68,6 +68,15 @@ def build_parser() -> argparse.ArgumentParser:
         "all but its own dev and test pictures; may be repeated",
     )
     parser.add_argument(
+        "--judge",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="DATA",
+        help="another captioned data set whose CIDEr counts as much as that of the dev split where "
+        "the best weights are chosen; may be repeated",
+    )
+    parser.add_argument(
         "--workers",
         type=whole_number(0, 256),
         help="processes that read pictures while the encoder is trained (default: none on a CPU, "
@@ -93,6 +102,8 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         check_no_label(arguments, "without --archive")
     start = read_start(arguments.init) if arguments.init else None
+    if not start:
+        check_no_effect(arguments, ["init_share"], "without --init")
     config = config_from_arguments(arguments, start.architecture if start else None)
     encoder_trained = [phase.encoder_stages > 0 for phase in plan(config)]
     if not any(encoder_trained):
@@ -117,6 +128,7 @@ def run(arguments: argparse.Namespace) -> int:
             device=device,
             text=read_text(arguments.text) if arguments.text else [],
             also=also,
+            judged=read_named(arguments.judge, "--judge", strict=strict),
             start=start,
             workers=workers if arguments.workers is None else arguments.workers,
             strict=strict,
@@ -136,9 +148,8 @@ def check_text(arguments: argparse.Namespace, config: TrainConfig) -> None:
         check_no_effect(arguments, names, "without --text")
     if not config.tag_count:
         check_no_effect(arguments, ["text"], "on a decoder without --tags")
-    if not config.epochs and not config.finetune_epochs:
-        names = ["text", "also"]
-        check_no_effect(arguments, names, "without --epochs or --finetune-epochs")
+    if not (config.epochs or config.finetune_epochs or config.scst_epochs):
+        check_no_effect(arguments, ["text", "also"], "without --epochs")
 
 
 def report(position: Position, output: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from flask import Flask
 
-from webui.administrator import auth
+from webui.administrator import auth, keys
 from webui.administrator.audit import Audit
 from webui.captions import api as captions_api
 from webui.captions import captioning, health
@@ -22,6 +22,7 @@ from webui.captions.canary import Canary
 from webui.docs import page as docs_page
 from webui.operations import page as operations_page
 from webui.operations.watch import Watch
+from webui.protocols import inference, ollama, openai
 from webui.telemetry import logs, metrics, requestid
 from webui.torchserve.client import TorchServe
 from webui.torchserve.management import Known, Management
@@ -35,18 +36,27 @@ from webui.versions.deployment import Deployment
 from webui.versions.jobs import Jobs
 from webui.versions.restoring import Restoring
 from webui.versions.workers import Workers
-from webui.web import compression, errors, hosts, proxies, security
+from webui.web import compression, cors, errors, hosts, proxies, security
 from webui.web.extensions import csrf, limiter, provide
-from webui.web.settings import PREFIX, Settings
+from webui.web.settings import FORM_BYTES, PREFIX, Settings
 from webui.web.state import State
 
-# What a form may hold beside its picture. Werkzeug also holds each chunk of a file, 64 KiB and a
-# few bytes that could be a boundary, against it: with 64 KiB some pictures would be refused.
-FORM_BYTES = 128 * 1024
-
 # Each adds what it does for every request. Requests are counted before anything refuses them.
-HOOKS = (errors, requestid, metrics, logs, hosts, proxies, security, compression, limiter, csrf)
+HOOKS = (
+    errors,
+    requestid,
+    metrics,
+    logs,
+    hosts,
+    proxies,
+    security,
+    cors,
+    compression,
+    limiter,
+    csrf,
+)
 PAGES = (captions_page, versions_page, auth, operations_page, docs_page)
+FOREIGN = (ollama, openai, inference)  # the APIs that programs were written for
 PROGRAMS = (captions_api, versions_api, health, metrics)  # what programs ask
 
 
@@ -61,10 +71,13 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     settings = Settings.from_config(app.config)
     _configure(app, settings)
     _provide_services(app, settings)
-    for part in (*HOOKS, auth, captioning, captions_page):
+    for part in (*HOOKS, auth, keys, captioning, captions_page):
         part.init_app(app)
-    for part in (*PAGES, *PROGRAMS):
+    for part in (*PAGES, *PROGRAMS, *FOREIGN):
         app.register_blueprint(part.bp)
+    for part in FOREIGN:
+        errors.shape(app, part.PATHS, part.error_json)
+    cors.open_to_sites(app, captions_api.bp, *(part.bp for part in FOREIGN))
     return app
 
 
@@ -108,6 +121,17 @@ def _provide_services(app: Flask, settings: Settings) -> None:
 
     pulse = Pulse(client, settings.model_name)
     provide(app, settings, counted, client, management, known, pulse, canary)
-    provide(app, audit, auth.Sessions(), store, catalogue, jobs, state, deployment, restoring)
+    provide(
+        app,
+        audit,
+        auth.Sessions(),
+        keys.Usage(settings, counted),
+        store,
+        catalogue,
+        jobs,
+        state,
+        deployment,
+        restoring,
+    )
     report = partial(Report.read, settings.key_file)
     provide(app, Watch(management, known.model, counted, lambda: canary.setting, model_log, report))

@@ -28,8 +28,10 @@ def main() -> int:
         where = f"{settings.host} port {settings.port}: {error.strerror}"
         print(f"{where}. Set CAPTIONIZE_HOST, CAPTIONIZE_PORT.", file=sys.stderr)
         return 1
+    if settings.open_to_all:
+        logging.getLogger("webui").warning("%s", settings.open_to_all)
     start_threads(app)
-    serve(app, listener, app.config["MAX_CONTENT_LENGTH"])
+    serve(app, listener, settings.max_body_bytes)
     return 0
 
 

@@ -17,6 +17,8 @@ import click
 import requests
 from werkzeug.security import generate_password_hash
 
+from webui.web import keys
+from webui.web.names import RULE, is_name
 from webui.web.settings import Settings
 
 SHORTEST_PASSWORD = 10  # characters
@@ -116,6 +118,19 @@ def hash_password() -> str:
             f"Expected a password of at least {SHORTEST_PASSWORD} characters, got {len(password)}."
         )
     return generate_password_hash(password, method="scrypt")
+
+
+@cli.command()
+@click.argument("name")
+def make_key(name: str) -> str:
+    """Make a key for a program: print it, and what CAPTIONIZE_API_KEYS is to hold of it."""
+    if not is_name(name):
+        raise AdminError(f"Expected a name of {RULE}, got {name!r}.")
+    key = keys.make()
+    return (
+        f"The program's key, shown this once: {key}\n"
+        f"Add to CAPTIONIZE_API_KEYS: {name}:{keys.digest(key)}"
+    )
 
 
 @cli.command()

@@ -11,8 +11,8 @@ from webui.launcher.plan import LaunchError, Plan
 from webui.launcher.reporting import print_line
 
 
-def main(arguments: Sequence[str] | None = None, prog: str = "python -m webui.serve") -> int:
-    """Run the command line; returns the exit status. `prog` is how the user called it."""
+def build_parser(prog: str = "python -m webui.serve") -> argparse.ArgumentParser:
+    """The command line of `webui.serve`."""
     parser = argparse.ArgumentParser(prog=prog, description=(__doc__ or "").split(":")[0] + ".")
     parser.add_argument(
         "--without-page",
@@ -24,7 +24,12 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m webui.se
         action="store_true",
         help="start nothing; exit with 0 when what runs can caption, with 1 otherwise",
     )
-    options = parser.parse_args(arguments)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None, prog: str = "python -m webui.serve") -> int:
+    """Run the command line; returns the exit status. `prog` is how the user called it."""
+    options = build_parser(prog).parse_args(arguments)
     stop = StopRequest()
     try:
         plan = Plan.from_environment()

@@ -38,7 +38,7 @@ def client(url: Any, until: float, request: tuple[str, bytes, dict[str, str]]) -
             status, wait = 0, None
         seen.append((status, 1e3 * (time.perf_counter() - started)))
         if status != 200:
-            gevent.sleep(float(wait or WAIT_S))
+            gevent.sleep(float(str(wait or WAIT_S)))
     return seen
 
 

@@ -21,8 +21,12 @@ INSIDE = {
     *(f"CAPTIONIZE_GRPC_{name}_PORT" for name in ("INFERENCE", "MANAGEMENT")),
     *("CAPTIONIZE_MODEL_STORE", "CAPTIONIZE_RUN_DIR"),
     "CAPTIONIZE_AUDIT_LOG",  # lies in the state folder, whose volume lasts
+    "CAPTIONIZE_API_KEY",  # of a program outside
 }
-SECRETS = {"CAPTIONIZE_ADMIN_PASSWORD_HASH", "CAPTIONIZE_ADMIN_TOKEN", "CAPTIONIZE_SECRET_KEY"}
+SECRETS = {
+    *("CAPTIONIZE_ADMIN_PASSWORD_HASH", "CAPTIONIZE_ADMIN_TOKEN"),
+    *("CAPTIONIZE_API_KEYS", "CAPTIONIZE_SECRET_KEY"),
+}
 
 
 def documented() -> set[str]:

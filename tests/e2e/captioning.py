@@ -14,6 +14,7 @@ from playwright.sync_api import Page, Route, expect
 MANIFEST = "MAR-INF/MANIFEST.json"
 ANSWER_MS = 30_000  # for a caption, on a busy machine
 CAPTION = "a dog runs through the grass"
+SENTENCE = "A dog runs through the grass"  # as the page shows it
 ANSWER: dict[str, Any] = {
     "caption": CAPTION,
     "captions": [

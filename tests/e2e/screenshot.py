@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import re
 from pathlib import Path
 
 from PIL import Image
@@ -38,17 +39,23 @@ def captioned(browser: Browser, url: str, *names: str, **window: object) -> Page
     return page
 
 
+def save(page: Page, path: Path) -> None:
+    """Save what the window shows, in 256 colours: a third of the bytes."""
+    with Image.open(io.BytesIO(page.screenshot())) as shot:
+        shot.convert("RGB").quantize(256).save(path, optimize=True)
+
+
 def administered(browser: Browser, url: str, password: str, folder: Path) -> None:
     """Save what the administrator sees."""
     page = browser.new_page(viewport=WINDOW, base_url=url)
     log_in(page, password)
-    page.screenshot(path=folder / "versions.png")
+    save(page, folder / "versions.png")
     page.goto("/operations")
     expect(page.locator("main")).to_have_attribute("data-state", "good", timeout=ANSWER_MS)
     for _ in range(5):
         captioned(browser, url, *PHOTOS, *PHOTOS).close()
         page.wait_for_timeout(5_000)  # between the answers that the charts are made of
-    page.screenshot(path=folder / "operations.png")
+    save(page, folder / "operations.png")
 
 
 def main() -> None:
@@ -63,12 +70,13 @@ def main() -> None:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=find_browser(), args=CHROMIUM_FLAGS)
         one = captioned(browser, url, PHOTOS[0])
-        one.screenshot(path=folder / "page.png")
+        save(one, folder / "page.png")
         one.locator(".caption .word").nth(1).hover()
         expect(one.locator(".picture canvas")).to_be_visible(timeout=ANSWER_MS)
-        one.screenshot(path=folder / "looking.png")
+        save(one, folder / "looking.png")
         many = captioned(browser, url, *PHOTOS, color_scheme="dark")
-        many.screenshot(path=folder / "session.png")
+        many.get_by_role("button", name=re.compile(r"^Check \d")).click()
+        save(many, folder / "session.png")
         if arguments.password:
             administered(browser, url, arguments.password, folder)
         browser.close()

@@ -45,4 +45,8 @@ def snapshot(time: float = START, **health: str) -> dict[str, Any]:
             {"version": "1.1", "default": False, "workers": [], "gpus": []},
             {"version": "2.0", "default": True, "workers": [worker, worker], "gpus": [ON_GPU]},
         ],
+        "keys": [
+            {"name": "site", "answered": 7, "refused": 2, "failed": 0, "last": worker["started"]},
+            {"name": "phone", "answered": 0, "refused": 0, "failed": 0, "last": None},
+        ],
     }

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import zipfile
 from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
+from basics.inscribing import alt_text
 from tests.e2e.accessibility import expect_accessible
 from tests.e2e.client import COFFEE
 from tests.e2e.conftest import Service, console
@@ -48,13 +50,51 @@ def unfold(operation: Locator) -> None:
         closed.first.click()
 
 
-def test_every_operation_is_there(page: Page) -> None:
+def test_every_operation_of_programs_is_there_and_found(page: Page) -> None:
     paths = specification()["paths"]
     methods = ("get", "put", "post", "delete")
-    count = sum(method in methods for item in paths.values() for method in item)
+    every = [one[m] for one in paths.values() for m in methods if m in one]
+    count = sum(one["tags"] != ["Pages"] for one in every)
     expect(page.locator(".operation")).to_have_count(count)
-    expect(page.locator("#tags a")).to_have_count(len(specification()["tags"]))
+    expect(page.locator("#index li")).to_have_count(count)
     expect_accessible(page)
+    search = page.get_by_label("Find an operation")
+    search.fill("PUT /workers")
+    expect(page.locator(".operation:visible")).to_have_count(1)
+    expect(page.locator("#index li:visible")).to_have_count(1)
+    search.fill("nowhere")
+    expect(page.get_by_text("No operation has these words.")).to_be_visible()
+    search.fill("")
+    page.locator("#index").get_by_role("link", name="Caption a picture", exact=True).click()
+    expect(page.locator("#op-caption")).to_have_attribute("open", "")
+    expect(page.locator("#op-caption").get_by_label("Administrator's token")).to_have_count(0)
+
+
+def test_the_quick_start_is_for_this_service(page: Page, service: Service) -> None:
+    samples = page.locator(".sample pre")
+    expect(samples).to_have_count(3)
+    for number in range(3):
+        expect(samples.nth(number)).to_contain_text(f"{service.page_url}/api/captions")
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.get_by_role("button", name="Copy").first.click()
+    expect(page.get_by_role("button", name="Copied")).to_have_count(1)
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert copied == f"curl -F image=@photo.jpg {service.page_url}/api/captions"
+    expect(page.locator(".quick-answer")).to_contain_text('"caption": "a brown dog')
+
+
+def test_pictures_get_their_captions(page: Page) -> None:
+    operation = opened(page, "inscribe")
+    picture = {"name": "a.jpg", "mimeType": "image/jpeg", "buffer": COFFEE}
+    operation.get_by_label("image").set_input_files([picture, {**picture, "name": "b.jpg"}])
+    operation.get_by_label("caption").fill("A cup\nThe same cup")
+    expect(operation.locator(".curl")).to_contain_text("-F image=@b.jpg -F 'caption=A cup'")
+    operation.get_by_role("button", name="Send POST").click()
+    with page.expect_download() as saved:
+        operation.get_by_role("link", name="Save the ZIP").click()
+    with zipfile.ZipFile(saved.value.path()) as archive:
+        texts = [alt_text(archive.read(name)) for name in archive.namelist()]
+    assert texts == ["A cup", "The same cup"]
 
 
 def test_a_picture_is_captioned_by_trying_it(page: Page) -> None:
@@ -96,7 +136,7 @@ def test_what_is_missing_is_asked_for_before_it_is_sent(page: Page) -> None:
 
 
 def test_a_body_of_json_is_prepared_and_the_token_stays_a_variable(page: Page) -> None:
-    page.get_by_label("Administrator's token").fill("a-secret-token")
+    opened(page, "register").get_by_label("Administrator's token").fill("a-secret-token")
     operation = opened(page, "change")
     operation.get_by_label("name", exact=True).fill("my model")
     operation.get_by_label("Body").fill('{"workers": 3}')
@@ -125,14 +165,13 @@ def test_an_address_opens_its_operation(page: Page) -> None:
     expect(page.locator("#op-ready")).to_have_attribute("open", "")
 
 
-def test_pages_are_linked_and_not_sent(page: Page) -> None:
-    expect(opened(page, "operationsPage").get_by_role("link")).to_have_attribute(
-        "href", "/operations"
-    )
-    expect(opened(page, "pageForm").locator("form")).to_have_count(0)
+UNFOLDED = [
+    "explain",
+    *(pytest.param(n, marks=pytest.mark.slow) for n in ("models", "operations", "register")),
+]
 
 
-@pytest.mark.parametrize("name", ["explain", "models", "operations", "register"])
+@pytest.mark.parametrize("name", UNFOLDED)
 def test_everything_unfolded_on_a_phone(page: Page, name: str) -> None:
     page.set_viewport_size(PHONE)  # type: ignore[arg-type]
     unfold(opened(page, name))

@@ -6,7 +6,17 @@ from pathlib import Path
 import pytest
 from nltk import word_tokenize
 
-from handler.text import EOS, PAD, SOS, SPECIALS, UNK, detokenise, read_vocabulary
+from handler.text import (
+    EOS,
+    PAD,
+    SOS,
+    SPECIALS,
+    UNK,
+    detokenise,
+    different,
+    neutral,
+    read_vocabulary,
+)
 
 
 @pytest.mark.parametrize(
@@ -73,3 +83,41 @@ def test_wrong_vocabulary_is_refused(tmp_path: Path, content: str, message: str)
     path.write_text(content)
     with pytest.raises(ValueError, match=message):
         read_vocabulary(path)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "said"),
+    [
+        ("a man rides a horse", "a person rides a horse"),
+        ("a man and a woman are on a beach", "a person and another person are on a beach"),
+        ("a boy and girl play", "a child and another child play"),
+        ("men and women walk", "people walk"),
+        ("two men and a woman", "two people and a person"),
+        ("a female athlete runs", "an athlete runs"),
+        ("he is happy and she has his hat", "they are happy and they have their hat"),
+        ("an old man 's dog", "an old person 's dog"),
+        ("a cat and a cat", "a cat and a cat"),
+    ],
+)
+def test_a_guessed_gender_is_not_said(sentence: str, said: str) -> None:
+    words = sentence.split()
+    found = neutral(words)
+    assert " ".join(word for _, word in found) == said
+    places = [place for place, _ in found]
+    assert places == sorted(set(places))  # each word that is left has its own probability
+
+
+@pytest.mark.parametrize(
+    ("contents", "chosen"),
+    [
+        (["brown dog runs", "black dog runs", "dog jumps fence", "white dog runs"], [0, 2, 1]),
+        (["dog runs", "dog runs", "dog"], [0, 1, 2]),
+        (["dog runs"], [0]),
+    ],
+)
+def test_captions_that_say_other_things_are_taken_first(
+    contents: list[str], chosen: list[int]
+) -> None:
+    sets = [frozenset(one.split()) for one in contents]
+    assert different(sets, 3) == sorted(chosen)
+    assert different(sets, 2) == sorted(chosen[:2])

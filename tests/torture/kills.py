@@ -9,19 +9,16 @@ from __future__ import annotations
 import argparse
 import os
 import signal
-import threading
 import time
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import psutil
 import requests
 
-from tests.torture.slow import PICTURE
+from tests.torture.clients import Clients
 
 AFTER_READY_S = 2.0
-PAUSE_S = 0.2  # of a client, after another answer than a caption
 IN_START_S = 0.7  # after the process began, while it loads the model
 
 
@@ -38,50 +35,7 @@ def workers(run_dir: Path) -> list[psutil.Process]:
     return found
 
 
-class Clients:
-    """So many clients that send a picture again and again, and count what they are answered."""
-
-    def __init__(self, url: str, count: int) -> None:
-        self._url = url
-        self._picture = PICTURE.read_bytes()
-        self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._run) for _ in range(count)]
-        self.answers: Counter[str] = Counter()
-        self.longest = 0.0
-
-    def __enter__(self) -> Clients:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
-
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            begun = time.monotonic()
-            answer = self._ask()
-            self.answers[answer] += 1
-            self.longest = max(self.longest, time.monotonic() - begun)
-            if answer != "200":
-                self._stop.wait(PAUSE_S)
-
-    def _ask(self) -> str:
-        """The status of one caption; of an error also its type, and when to try again."""
-        files = {"image": ("p.jpg", self._picture)}
-        try:
-            answer = requests.post(f"{self._url}/api/captions", files=files, timeout=60)
-        except requests.RequestException as error:
-            return "refused" if "refused" in str(error) else f"{type(error).__name__}: {error}"
-        if answer.ok:
-            return str(answer.status_code)
-        retry = answer.headers.get("Retry-After", "no")
-        return f"{answer.status_code} {answer.json()['type']} (Retry-After {retry})"
-
-
-def wait_until_ready(url: str, seconds: float = 120) -> None:
+def wait_until_ready(url: str, seconds: float = 300) -> None:
     """Wait for /readyz."""
     give_up = time.monotonic() + seconds
     while not is_ready(url):

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import psutil
 
-from tests.torture.kills import AFTER_READY_S, Clients, wait_until_ready, workers
+from tests.torture.clients import Clients
+from tests.torture.kills import AFTER_READY_S, wait_until_ready, workers
 
 # What a client may be told beside its caption: to come again, or by the kernel that nobody listens.
 HARMLESS = ("200", "503 Restarting (Retry-After ", "503 Busy (Retry-After ", "refused")

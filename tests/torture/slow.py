@@ -12,15 +12,14 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 from statistics import quantiles
 from urllib.parse import urlsplit
 
 import requests
 
+from tests.torture.clients import PICTURE
 from webui.server.connection import most_connections
 
-PICTURE = Path(__file__).resolve().parents[2] / "webui/static/examples/chelsea.jpg"
 HEAD = (
     b"POST /api/captions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n"
     b"Content-Type: multipart/form-data; boundary=b\r\n\r\n"

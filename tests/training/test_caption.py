@@ -15,7 +15,7 @@ import pytest
 
 from tests.training.drawn import SHOWN
 from training import caption
-from training.packaging.picture_files import find_pictures
+from training.pictures.files import find_pictures
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -75,7 +75,7 @@ def test_nothing_is_left_to_caption(
 ) -> None:
     pictures[0].with_suffix(".txt").write_text("mine\n")
     assert run_caption("--model", mar, "--format", "sidecar", pictures[0]) == 0
-    assert "already" in caplog.messages[-1]
+    assert caplog.messages[-1] == "0 captioned, 1 skipped"
 
 
 def test_folders_and_their_subfolders(
@@ -109,7 +109,12 @@ def test_no_model(pictures: list[Path], caplog: pytest.LogCaptureFixture) -> Non
         (["--num-captions", "4"], "--num-captions can be at most --beam-size"),
         (["--max-length", "0"], "--max-length"),
         (["--threads", "0"], "--threads"),
-        (["--existing", "append"], "--existing has no effect without --format sidecar"),
+        (["--existing", "append"], "--existing has no effect without --format sidecar or embed"),
+        (["--server", "http://a", "--model", "b"], "--model has no effect with --server"),
+        (["--in-place"], "--in-place has no effect without --format embed"),
+        (["--format", "embed", "--in-place", "--output", "a"], "--output has no effect with"),
+        (["--format", "embed", "--existing", "append"], "a picture has one caption"),
+        (["--server", "localhost"], "--server must be an address such as http://"),
         (["--format", "sidecar", "--output", "a.txt"], "--output has no effect with"),
     ],
 )
@@ -132,10 +137,12 @@ def test_the_program_names_what_it_could_not_read(mar: Path, pictures: list[Path
     assert result.returncode == 1
     captions = [line.split("\t")[1] for line in result.stdout.splitlines()]
     assert captions == [SHOWN[0].caption, SHOWN[1].caption]
-    (line,) = [
+    lines = [
         line for line in result.stderr.splitlines() if "Warning" not in line and line[:1] != " "
     ]
-    assert line.startswith(f"{bad}: The JPEG picture")
+    assert lines[0].startswith(f"{bad}: The JPEG picture")
+    assert "2 captioned" in lines[-1]
+    assert lines[-1].endswith("1 failed")
 
 
 def test_pictures_that_share_a_name_keep_their_captions_apart(

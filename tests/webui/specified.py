@@ -22,6 +22,20 @@ def operations() -> Iterator[tuple[str, str, dict[str, Any]]]:
                 yield path, method, operation
 
 
+def examples(node: Any) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """Every example with its schema, wherever both stand side by side."""
+    if isinstance(node, dict):
+        if "example" in node and "schema" in node:
+            yield node["example"], node["schema"]
+        elif "example" in node:
+            yield node["example"], node
+        for value in node.values():
+            yield from examples(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from examples(value)
+
+
 def resolved(node: dict[str, Any]) -> dict[str, Any]:
     """The node, or what its $ref points to."""
     while "$ref" in node:

@@ -7,15 +7,18 @@ import logging
 import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
-
+from basics import home
 from handler.options import MAX_BEAM_SIZE, MAX_LENGTH, Options
 from training.common.errors import OptionError, UserError
 from training.common.memory import keep_memory
 from training.common.progress import set_up_logging
 
-SHIPPED = Path(__file__).resolve().parents[2] / "model_store" / "captioner.mar"
+if TYPE_CHECKING:
+    import torch
+
+SHIPPED = home.shipped()
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +45,8 @@ def run_command(
     set_up_logging()
     keep_memory()
     if getattr(arguments, "threads", None):
+        import torch  # here, as some commands do without it
+
         torch.set_num_threads(arguments.threads)
     try:
         return run(arguments)
@@ -75,6 +80,11 @@ def add_compute_arguments(parser: argparse.ArgumentParser, device: str | None) -
     """Give ``parser`` ``--device``, which may be chosen for it (None), and ``--threads``."""
     text = f"cpu, cuda or cuda:N (default: {device or 'a GPU where there is one'})"
     parser.add_argument("--device", default=device, help=text)
+    add_threads_argument(parser)
+
+
+def add_threads_argument(parser: argparse.ArgumentParser) -> None:
+    """Give ``parser`` ``--threads``, which ``run_command`` sets."""
     parser.add_argument(
         "--threads", type=whole_number(1, 1024), help="CPU threads (default: all cores)"
     )
@@ -86,7 +96,8 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
         "--model",
         type=Path,
         default=SHIPPED,
-        help="archive, exported captioner.pt or checkpoint (default: the shipped archive)",
+        help="archive, exported captioner.pt or checkpoint (default: the shipped archive, or the "
+        "captioner.mar in CAPTIONIZE_MODEL_STORE)",
     )
     parser.add_argument(
         "--beam-size",
@@ -135,6 +146,8 @@ def choose_device(name: str | None) -> torch.device:
     Raises:
         DeviceError: it is no device's name, or the machine has no such device.
     """
+    import torch
+
     if name is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

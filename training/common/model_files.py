@@ -14,11 +14,11 @@ from typing import Any
 import torch
 
 from handler.engines import read_module
-from handler.text import read_vocabulary
+from handler.text import TOKENIZER, VOCABULARY, read_vocabulary, words_file
 from training.common.errors import UserError
 
 MANIFEST = "MAR-INF/MANIFEST.json"
-MODULE, VOCABULARY, CARD = "captioner.pt", "vocab.json", "model_card.json"
+MODULE, CARD, CONFIG = "captioner.pt", "model_card.json", "model-config.yaml"
 
 
 class ModelError(UserError):
@@ -30,8 +30,14 @@ class ModelFiles:
     """The files of one model, which may be temporary."""
 
     module: Path
-    vocabulary: Path
+    vocabulary: Path  # or the tokenizer of an adopted model
     card: dict[str, Any] | None  # an exported module by itself has none
+    config: Path | None = None  # TorchServe's, of an archive
+
+    @property
+    def adopted(self) -> bool:
+        """Whether the model is another project's, and has no checkpoint of this one."""
+        return self.vocabulary.name == TOKENIZER
 
     def content(self) -> dict[str, Any]:
         """What a checkpoint of this model would hold, its weights in float32 on the CPU.
@@ -39,6 +45,8 @@ class ModelFiles:
         Raises:
             ModelError: no card says how the model is built, or the vocabulary is damaged.
         """
+        if self.adopted:
+            raise ModelError("An adopted model has no checkpoint, and cannot be trained here.")
         if self.card is None:
             raise ModelError(
                 f"{self.module} does not say how its model is built. Give its archive, or the "
@@ -83,11 +91,14 @@ def open_model(path: Path) -> Iterator[ModelFiles]:
         folder = Path(name)
         try:
             with zipfile.ZipFile(path) as file:
-                file.extractall(folder, [MODULE, VOCABULARY, CARD])
+                words = TOKENIZER if TOKENIZER in file.namelist() else VOCABULARY
+                config = [CONFIG] if CONFIG in file.namelist() else []
+                file.extractall(folder, [MODULE, words, CARD, *config])
         except KeyError as error:
             raise ModelError(f"{path} is not an archive of this project: {error}.") from error
         card = json.loads((folder / CARD).read_text(encoding="utf-8"))
-        yield ModelFiles(folder / MODULE, folder / VOCABULARY, card)
+        given = folder / CONFIG if config else None
+        yield ModelFiles(folder / MODULE, words_file(folder), card, given)
 
 
 def _names(path: Path) -> list[str]:

@@ -142,4 +142,4 @@ class Simulator:
 
 def _chance() -> Random:
     """Chance that PyTorch's seed decides."""
-    return Random(int(torch.randint(2**53, ())))
+    return Random(int(torch.randint(2**53, ())))  # nosec B311 # drawn, not secret

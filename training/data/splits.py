@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 from unicodedata import normalize
 
-from training.common.errors import UserError
+from training.common.errors import OptionError, UserError
 
 logger = logging.getLogger(__name__)
 
@@ -125,6 +125,21 @@ def _read_examples(
             "picture(s), none of which is in the folder of pictures. Name it with --images."
         )
     return examples, lists
+
+
+def read_named(
+    paths: Sequence[Path], flag: str, *, strict: bool = False
+) -> dict[str, list[Example]]:
+    """``read_all`` of each of the data sets that an option names, by their own names.
+
+    Raises:
+        DataError: see ``read_all``.
+        OptionError: two of them have the same name.
+    """
+    found = {path.name: read_all(path, strict=strict) for path in paths}
+    if len(found) < len(paths):
+        raise OptionError(f"{flag} must name folders or files whose own names differ.")
+    return found
 
 
 def read_all(data: Path, *, images: Path | None = None, strict: bool = False) -> list[Example]:

@@ -7,8 +7,6 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from nltk.tokenize import word_tokenize
-
 from handler.text import EOS, SPECIALS, UNK, detokenise
 
 
@@ -16,8 +14,10 @@ def tokenise(caption: str) -> list[str]:
     """Split a caption into lower-case Penn Treebank tokens.
 
     ``preserve_line`` keeps nltk from looking for its sentence splitter, which would have to be
-    downloaded.
+    downloaded. Captioning reads vocabularies without nltk, which only training needs.
     """
+    from nltk.tokenize import word_tokenize
+
     return word_tokenize(caption.lower(), preserve_line=True)
 
 

@@ -70,3 +70,15 @@ def calibration_error(confidences: Sequence[float], shares: Sequence[float]) -> 
     number = (confidence * BINS).long().clamp(0, BINS - 1)
     gaps: Tensor = torch.zeros(BINS, dtype=torch.double).index_add(0, number, confidence - share)
     return float(gaps.abs().sum() / len(confidence))
+
+
+def best_threshold(confidence: Tensor, good: Tensor) -> float:
+    """The confidence that best parts ``good`` captions (bool ``[N]``) from others, by the share of
+    the others below it less that of the good ones (Youden, 1950); 0 or 1 where all or none are."""
+    if good.all() or not good.any():
+        return float(not good.any())
+    ranked, order = confidence.sort()
+    of_good = good[order].double().cumsum(0) / good.sum()
+    of_others = (~good[order]).double().cumsum(0) / (~good).sum()
+    last = int((of_others - of_good).argmax())
+    return float(ranked[last : last + 2].mean())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -127,7 +128,7 @@ class AttentionDecoder(nn.Module):
         memory = [keys, split(self.value(grid), self.heads)]
         picture = self.picture(grid.mean(1))
         if self.tags is not None:
-            slots, named = self.tags(self.embedding(tags.words), tags.probabilities)
+            slots, named = self.tags(self.embedding(tags.words), tags)
             memory += slots
             picture = picture + named
         return memory, picture
@@ -144,7 +145,7 @@ class AttentionDecoder(nn.Module):
         if self.tags is not None:
             chosen = (query @ memory[2]).softmax(-1)  # (B, heads, N, 1 + tags)
             context = context + chosen @ memory[3]
-            named = chosen.mean(1)[..., 1:] @ memory[4]
+            named = chosen.mean(1)[..., 1:] @ memory[4] + memory[5]
         return context.transpose(1, 2).flatten(2), weights.mean(1), named
 
 
@@ -155,6 +156,10 @@ class TagReader(nn.Module):
     trained without tags goes on as it was. Attention to a tag also speaks for its word directly, as
     in a pointer network (Vinyals et al., 2015; See et al., ACL 2017): so a word can be said that
     never occurred in training.
+
+    How unlike the first training data a picture is decides which data's manner of speaking the
+    decoder takes: it adds to every word that is read and every word that is written (after Kobus,
+    Crego & Senellart, RANLP 2017, who control a translator's domain by a feature of each word).
     """
 
     def __init__(self, embed_size: int, hidden_size: int, heads: int) -> None:
@@ -165,28 +170,35 @@ class TagReader(nn.Module):
         self.none = nn.Parameter(torch.randn(embed_size + 1) / embed_size**0.5)
         self.picture = nn.Linear(embed_size, embed_size, bias=False)
         self.emphasis = nn.Parameter(torch.ones(()))  # on the logit of a word that is looked at
+        self.manner = nn.Parameter(torch.zeros(2, embed_size))  # before the LSTMs, and after them
         for layer in (self.value, self.picture):
             nn.init.zeros_(layer.weight)
         nn.init.zeros_(self.value.bias)
 
-    def forward(self, words: Tensor, probabilities: Tensor) -> tuple[list[Tensor], Tensor]:
+    def forward(self, words: Tensor, tags: Tags) -> tuple[list[Tensor], Tensor]:
         """What attention needs, and all tags together ``[B, E]``.
 
         Args:
-            words: their embeddings, ``[B, N, E]``; probabilities: ``[B, N]``.
+            words: the embeddings of the words of ``tags``, ``[B, N, E]``.
 
         Returns:
             by head, keys ``[B, heads, H/heads, 1 + N]`` and values ``[B, heads, 1 + N, H/heads]``;
-            and what raises the logit of each word, ``[B, N, E]``.
+            what raises the logit of each word, ``[B, N, E]``, and of all words, ``[B, 1, E]``.
         """
-        sure = probabilities.to(words.dtype).unsqueeze(-1)  # (B, N, 1)
-        everything = self.picture((words * sure).sum(1))
+        sure = tags.probabilities.to(words.dtype).unsqueeze(-1)  # (B, N, 1)
+        manner = tags.elsewhere.to(words.dtype).view(-1, 1, 1) * self.manner  # (B, 2, E)
+        everything = self.picture((words * sure).sum(1)) + manner[:, 0]
         slots = torch.cat([words, sure.clamp(min=1e-3).log()], dim=-1)
         slots = torch.cat([self.none.expand(words.shape[0], 1, -1), slots], dim=1)
         keys = split(self.key(slots), self.heads).transpose(-1, -2).contiguous()
         # The output layer multiplies by the same embeddings: this makes their product the emphasis.
         raising = self.emphasis * words / words.square().sum(-1, keepdim=True).clamp(min=1e-3)
-        return [keys, split(self.value(slots), self.heads), raising], everything
+        return [keys, split(self.value(slots), self.heads), raising, manner[:, 1:]], everything
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
+        """Weights from before there were manners know one."""
+        state_dict.setdefault(prefix + "manner", torch.zeros_like(self.manner))
+        super()._load_from_state_dict(state_dict, prefix, *rest)
 
 
 def split(x: Tensor, heads: int) -> Tensor:

@@ -103,12 +103,18 @@ class Captioner(nn.Module):
             tags, and how probable they are (see ``Tags``).
         """
         features = self.encoder(images)
-        tags = self.tagger(features)
+        tags = self.see(features)
         tokens, log_probs, attention = self.generate(
             features, tags, beam_size, max_length, with_attention, num_captions
         )
         confidence = self.calibration(features, tags, self.tagger.means, tokens, log_probs)
         return tokens, log_probs, attention, confidence, tags.words, tags.probabilities
+
+    @torch.jit.export
+    def see(self, features: Tensor) -> Tags:
+        """The tags of pictures, by the encoder's features ``[B, G, D]``."""
+        tags: Tags = self.tagger(features, self.rules.unlike(features))
+        return tags
 
     @torch.jit.export
     def generate(
@@ -159,7 +165,7 @@ class Captioner(nn.Module):
         """
         B, G, K = features.shape[0], features.shape[1], scores.shape[0]
         memory, state = self.decoder.start(features, tags, K)
-        memory.append(self.rules.wishes(features, tags, self.tagger.means))
+        memory.append(self.rules.wishes(tags, self.tagger.means))
         total = scores.unsqueeze(0).expand(B, -1)  # (B, K)
         nothing = torch.zeros_like(total)
         tokens = nothing.long().unsqueeze(-1).expand(-1, -1, steps.shape[0]) + self.pad

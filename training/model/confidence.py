@@ -68,20 +68,23 @@ class Calibration(nn.Module):
     def signs(self, tags: Tags, means: Tensor, tokens: Tensor, log_probs: Tensor) -> Tensor:
         """What speaks for and against sentences, ``[B, K, SIGNS]``, each from 0 to 1.
 
-        The mean probability of the content words, and that of the least probable one; how sure the
-        surest tag is that the sentence names, and how sure the surest that it does not.
+        The mean probability of the content words, and that of the least probable one; how probable
+        the tags are that the sentence names, and how sure the surest that it does not. What names
+        a tag is as probable as the tag where a sentence says it because the tag is sure.
         """
-        probabilities = log_probs.exp()
+        # A tag more, of no probability, so that there is always one.
+        sure = F.pad(tags.probabilities.float(), [0, 1])[:, None, None]  # (B, 1, 1, N + 1)
+        words = F.pad(tags.words, [0, 1])[:, None, None]
+        names = means[tokens].unsqueeze(-1) == words  # (B, K, T, N + 1)
+        told = torch.where(names, sure, 0.0).amax(-1)
+        probabilities = torch.maximum(log_probs.exp(), told)
         content = self.content.float()[tokens]  # (B, K, T)
         count = content.sum(-1)
         mean = (probabilities * content).sum(-1) / count.clamp(min=1)
         least = torch.where(content > 0, probabilities, 1.0).amin(-1) * (count > 0)
-        # A tag more, of no probability, so that there is always one.
-        sure = F.pad(tags.probabilities.float(), [0, 1]).unsqueeze(1)
-        words = F.pad(tags.words, [0, 1])[:, None, None]
-        named = (means[tokens].unsqueeze(-1) == words).any(2)  # (B, K, N + 1)
-        agrees = torch.where(named, sure, 0.0).amax(-1)
-        differs = torch.where(named, 0.0, sure).amax(-1)
+        named = names.any(2)  # (B, K, N + 1)
+        agrees = torch.where(named, sure[:, 0], 0.0).sum(-1)
+        differs = torch.where(named, 0.0, sure[:, 0]).amax(-1)
         return torch.stack([mean, least, agrees, differs], dim=-1)
 
     def photo_score(self, features: Tensor) -> Tensor:

@@ -63,20 +63,23 @@ class Rules(nn.Module):
         self.register_buffer("elsewhere", torch.zeros(channels))
         self.register_buffer("elsewhere_bias", torch.zeros(()))
 
-    def wishes(self, features: Tensor, tags: Tags, means: Tensor) -> Tensor:
+    def unlike(self, features: Tensor) -> Tensor:
+        """How unlike the captioned pictures those with features ``[B, G, D]`` are: ``[B]``."""
+        outlook = features.float().mean(1) @ self.elsewhere.float()
+        return (outlook + self.elsewhere_bias.float()).sigmoid()
+
+    def wishes(self, tags: Tags, means: Tensor) -> Tensor:
         """What each word is worth, ``[B, V]``: 0 but for those that name a picture's surest tag.
 
         Args:
-            features: of the encoder, ``[B, G, D]``; tags: of the same pictures.
             means: for each word, the plain word that it stands for (``Tagger.means``).
         """
         wishes = torch.zeros(tags.words.shape[0], means.shape[0], device=means.device)
         if tags.words.shape[1] > 0:
             surest = tags.words[:, :1]  # (B, 1)
-            outlook = features.float().mean(1) @ self.elsewhere.float()
-            unlike = (outlook + self.elsewhere_bias.float()).sigmoid().unsqueeze(1)
             wished = (means == surest) & (tags.probabilities[:, :1] >= self.sure)
-            wishes = torch.where(wished, self.worth.float()[surest] * unlike, 0.0)
+            worth = self.worth.float()[surest] * tags.elsewhere.unsqueeze(1)
+            wishes = torch.where(wished, worth, 0.0)
         return wishes
 
     def gains(self, wishes: Tensor, tokens: Tensor, last: Tensor) -> Tensor:

@@ -15,6 +15,9 @@ class Tags(NamedTuple):
 
     words: Tensor  # [B, N] int64, token ids; <PAD> where there is none
     probabilities: Tensor  # [B, N] float32
+    # [B] float32, 0 to 1: how unlike the pictures of the first training data it is, of which the
+    # captions are known (see ``Rules``); 1 where there is no picture.
+    elsewhere: Tensor
 
 
 class Tagger(nn.Module):
@@ -44,17 +47,18 @@ class Tagger(nn.Module):
         # The plain word that a word stands for ("kittens": cat); <PAD>: none.
         self.register_buffer("means", torch.full((vocab_size,), PAD))
 
-    def forward(self, features: Tensor) -> Tags:
-        """The ``count`` most probable things in pictures, from features ``[B, G, D]``."""
+    def forward(self, features: Tensor, elsewhere: Tensor) -> Tags:
+        """The ``count`` most probable things in pictures, from features ``[B, G, D]``; what is
+        known of them besides, ``elsewhere`` ``[B]``, is passed on."""
         B = features.shape[0]
         if self.count == 0:
             nothing = torch.zeros(B, 0, device=features.device)
-            return Tags(nothing.long(), nothing)
+            return Tags(nothing.long(), nothing, elsewhere)
         logits = self.classifier(features.mean(1)).float()
         by_word = torch.zeros(B, self.vocab_size, device=features.device)
         by_word = by_word.scatter_add(1, self.plain.expand(B, -1), logits.softmax(-1))
         probabilities, words = by_word[:, self.specials :].topk(self.count, dim=1)
-        return Tags(words + self.specials, probabilities)
+        return Tags(words + self.specials, probabilities, elsewhere)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
         """Weights from before there were tags make a tagger that has none."""

@@ -17,8 +17,9 @@ from typing import Any
 import torch
 
 import handler
+from handler.text import VOCABULARY
 from training.common.errors import UserError
-from training.common.model_files import CARD, MODULE, VOCABULARY, open_model
+from training.common.model_files import CARD, CONFIG, MODULE, open_model
 from training.data.splits import Example, Split
 from training.packaging.calibration import calibrate_checkpoint
 from training.packaging.card import build_card
@@ -39,11 +40,19 @@ class ArchiveError(UserError):
     """The archive could not be made; the message says why."""
 
 
-def archive(model: Path, vocabulary: Path, card: dict[str, Any], output: Path) -> None:
+def archive(
+    model: Path,
+    vocabulary: Path,
+    card: dict[str, Any],
+    output: Path,
+    config: Path = HANDLER / CONFIG,
+) -> None:
     """Pack an exported captioner with the handler package into ``output``, a ``.mar``.
 
     Args:
+        vocabulary: or the tokenizer of an adopted model; its file keeps its name.
         card: of the model; its ``name`` and ``version`` are those that TorchServe knows it by.
+        config: how TorchServe runs it.
 
     Raises:
         ArchiveError: a file is missing, or torch-model-archiver refuses.
@@ -57,26 +66,28 @@ def archive(model: Path, vocabulary: Path, card: dict[str, Any], output: Path) -
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=".archive-") as name:
         stage = Path(name)
         shutil.copy(model, stage / MODULE)
-        shutil.copy(vocabulary, stage / VOCABULARY)
+        shutil.copy(vocabulary, stage)
+        shutil.copy(config, stage / CONFIG)
         (stage / CARD).write_text(
             json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
         )
         shutil.copytree(
             HANDLER, stage / "extra" / "handler", ignore=shutil.ignore_patterns("__pycache__")
         )
-        os.replace(_run_archiver(stage, card["name"], card["version"]), output)
+        os.replace(_run_archiver(stage, vocabulary.name, card), output)
     logger.info("Wrote %s (%.1f MB).", output, output.stat().st_size / 1e6)
 
 
-def _run_archiver(stage: Path, name: str, version: str) -> Path:
+def _run_archiver(stage: Path, words: str, card: dict[str, Any]) -> Path:
     """Call torch-model-archiver in ``stage``, where its relative paths hold no comma or space."""
+    name = card["name"]
     options = {
         "--model-name": name,
-        "--version": version,
+        "--version": card["version"],
         "--serialized-file": MODULE,
         "--handler": "extra/handler/caption_handler.py",
-        "--extra-files": f"{VOCABULARY},{CARD},extra",
-        "--config-file": "extra/handler/model-config.yaml",
+        "--extra-files": f"{words},{CARD},extra",
+        "--config-file": CONFIG,
         "--export-path": ".",
         # Weights hardly compress, and git stores two versions of an archive that is not compressed
         # as one and what differs.
@@ -128,21 +139,26 @@ def package_run(
 def repack(packed: Path, output: Path) -> None:
     """Export the model of an archive again, and pack it with the handler as it is now.
 
-    Its card and its weights stay, and with the card the name and the version of the model. What
-    ``output`` held before is kept beside it as ``.mar.old``, which nothing serves.
+    An adopted model keeps its module, for nothing here could export it again. The card and the
+    weights stay, and with the card the name and the version of the model. What ``output`` held
+    before is kept beside it as ``.mar.old``, which nothing serves.
 
     Raises:
         ModelError: the file is not an archive of this project.
         ExportError: the exported forms differ.
     """
     with open_model(packed) as files, tempfile.TemporaryDirectory() as name:
-        content, module = files.content(), Path(name, MODULE)
-        export(checkpoint.rebuild(content).captioner, module)
+        module = files.module
+        if not files.adopted:
+            module = Path(name, MODULE)
+            export(checkpoint.rebuild(files.content()).captioner, module)
         if output.exists():
             old = _free(output.with_name(f"{output.name}.old"))
             shutil.copy2(output, old)
             logger.info("Kept the file of before as %s.", old)
-        archive(module, files.vocabulary, files.card or {}, output)
+        # How an adopted model is run was fitted to its speed.
+        config = files.config if files.adopted and files.config else HANDLER / CONFIG
+        archive(module, files.vocabulary, files.card or {}, output, config)
     logger.info("What runs goes on with the old code until Captionize is started again.")
 
 

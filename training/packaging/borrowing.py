@@ -26,6 +26,7 @@ from training.model.captioner import Captioner
 from training.model.tagger import Tags
 from training.trainer.checkpoint import Checkpoint
 from training.trainer.epochs import shift_right
+from training.trainer.optimisation import autocast_for
 
 SURE = 0.3  # probability from which the surest tag must be named
 POSSIBLE = 0.1  # from which a tag may be named otherwise
@@ -84,7 +85,8 @@ def borrow(
     Raises:
         PictureError, OSError: a picture cannot be read.
     """
-    library, used = Library(captions, trained, Random(seed)), Counter[str]()
+    chance = Random(seed)  # nosec B311 # drawn, not secret
+    library, used = Library(captions, trained, chance), Counter[str]()
     priors: dict[str, float] = {}
     starts = range(0, len(pictures), BATCH_SIZE)
     for start in progress(starts, "borrow", len(starts)):
@@ -110,10 +112,10 @@ def _see(captioner: Captioner, paths: Sequence[Path]) -> Iterator[tuple[Path, Te
     """The features ``[1, G, D]`` and tags of each picture."""
     pixels = torch.stack([read_picture(path, captioner.image_size) for path in paths])
     features = captioner.encoder(pixels)
-    words, probabilities = captioner.tagger(features)
+    words, probabilities, elsewhere = captioner.see(features)
     for row, path in enumerate(paths):
         one = slice(row, row + 1)
-        yield path, features[one], Tags(words[one], probabilities[one])
+        yield path, features[one], Tags(words[one], probabilities[one], elsewhere[one])
 
 
 def _add_priors(captioner: Captioner, found: list[Written], priors: dict[str, float]) -> None:
@@ -122,7 +124,7 @@ def _add_priors(captioner: Captioner, found: list[Written], priors: dict[str, fl
     if new:
         nothing = torch.zeros(1, 1, captioner.encoder.channels)
         none = torch.zeros(1, captioner.tagger.count)
-        likely = _log_probs(captioner, nothing, Tags(none.long(), none), new)
+        likely = _log_probs(captioner, nothing, Tags(none.long(), none, torch.ones(1)), new)
         priors.update(zip((caption.text for caption in new), likely.tolist(), strict=True))
 
 
@@ -134,7 +136,8 @@ def _log_probs(
     longest = max(len(caption.ids) for caption in captions)
     ids = [caption.ids + [PAD] * (longest - len(caption.ids)) for caption in captions]
     tokens = torch.tensor([ids])  # (1, C, T)
-    decoder = captioner.decoder
-    logits = decoder.logits(decoder(features, tags, shift_right(tokens))).float()
-    missed = F.cross_entropy(logits[0].flatten(0, 1), tokens[0].flatten(), reduction="none")
-    return -(missed.view(tokens[0].shape) * (tokens[0] != PAD)).sum(-1)
+    kept, decoder = tokens != PAD, captioner.decoder
+    with autocast_for("auto", features.device)():
+        logits = decoder.logits(decoder(features, tags, shift_right(tokens))[kept]).float()
+    missed = F.cross_entropy(logits, tokens[kept], reduction="none")
+    return -torch.zeros(tokens.shape).masked_scatter(kept, missed)[0].sum(-1)

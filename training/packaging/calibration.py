@@ -1,9 +1,4 @@
-"""Fitting a captioner's confidence, and how far it insists on tags.
-
-A sample of the training pictures, beside drawn ones, teaches what a photo is; the captions of the
-dev pictures, beside what people wrote, teach how much of a caption is confirmed. The result is
-written into the checkpoint.
-"""
+"""Fitting a captioner's confidence, and how far it insists on tags: see ``training.calibrate``."""
 
 from __future__ import annotations
 
@@ -14,7 +9,7 @@ import statistics
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -25,15 +20,20 @@ from training.common.progress import progress
 from training.data.batches import drop_unreadable
 from training.data.splits import DataError, Example, Split
 from training.data.store import read_picture
-from training.metrics.agreement import calibration_error, confirmed_share, content_words
+from training.metrics.agreement import (
+    best_threshold,
+    calibration_error,
+    confirmed_share,
+    content_words,
+)
 from training.model.captioner import Captioner
-from training.model.confidence import SIGNS
 from training.packaging.drawings import outliers
 from training.packaging.insistence import fit_worth
 from training.trainer import checkpoint
 from training.trainer.checkpoint import Checkpoint
 
 logger = logging.getLogger(__name__)
+T = TypeVar("T")
 
 PHOTOS = 2000  # of the training pictures
 DRAWINGS = 500
@@ -44,6 +44,7 @@ DOUBTED, SURE = 0.01, 0.9
 # Of what tells pictures unlike the captioned ones: both kinds are photos, so that it is learnt with
 # care, and then sharpened; rather too many count as unlike than too few.
 DECAY_ELSEWHERE, SHARPNESS, SHIFT = 0.1, 4.0, 3.0
+MOST = 5.0  # times that a picture of another data set counts, so that the sets weigh the same
 GOOD = 0.5  # share of a caption's content words that are confirmed, if it is to be called right
 UNKNOWN = 0.05  # confidence below which a picture is not like those that the model knows
 # Of ``Calibration.signs``: what speaks for a caption, and what against it.
@@ -51,8 +52,9 @@ FOR_OR_AGAINST = torch.tensor([1.0, 1.0, 1.0, -1.0]).double()
 MEANING = (
     "the expected share of a caption's content words (all but articles, prepositions, "
     "conjunctions, auxiliaries and pronouns) that at least one of {people} people who describe the "
-    "same picture would use too; near 0 for what is not a photo"
+    "same picture would use too"
 )
+NO_PHOTO = "near 0 for what is not a photo"
 
 
 def calibrate(
@@ -75,19 +77,22 @@ def calibrate(
     """
     captioner, calibration = trained.captioner.eval(), trained.captioner.calibration
     size = captioner.image_size
-    train = random.Random(0).sample(splits["train"], min(PHOTOS, len(splits["train"])))
-    train = drop_unreadable(train, size, strict=strict)
-    dev = drop_unreadable([*splits["dev"], *others], size, strict=strict)
+    train = drop_unreadable(_some(splits["train"]), size, strict=strict)
+    dev = drop_unreadable(splits["dev"], size, strict=strict)
     if not train or not dev:
         raise DataError("Calibration needs readable pictures in the train and the dev split.")
+    beside = drop_unreadable(others, size, strict=strict)
+    weights = torch.ones(len(dev) + len(beside)).double()
+    weights[len(dev) :] = min(MOST, len(dev) / max(len(beside), 1))
+    dev = [*dev, *beside]
 
     photos = _mean_features(captioner, _pictures(train, size), len(train), "photos")
     drawn = _mean_features(captioner, outliers(DRAWINGS, size), DRAWINGS, "drawings")
     worth = fit_worth(captioner, trained.vocabulary, train, photos, trained.config.insistence)
     captioner.rules.worth.copy_(_rounded(worth))
     if unlabelled is not None:
-        paths = random.Random(0).sample(list(unlabelled), min(PHOTOS, len(unlabelled)))
-        rest = drop_unreadable([Example(p, (), str(p)) for p in paths], size, strict=strict)
+        found = [Example(path, (), str(path)) for path in _some(unlabelled)]
+        rest = drop_unreadable(found, size, strict=strict)
         if not rest:
             raise DataError("--unlabelled must be a folder with pictures, but none can be read.")
         pictures = _pictures(rest, size)
@@ -103,16 +108,23 @@ def calibrate(
     photo = (scores + bias).sigmoid()
     references = [example.captions for example in dev]
     shares = torch.tensor(list(map(confirmed_share, captions, references)))
-    judged = _cross_fit(signs, photo, shares)
-    right = max(best_threshold(judged, shares >= GOOD), UNKNOWN)
-    calibration.words.copy_(_rounded(fit_words(signs, photo, shares)))
+    calibration.words.copy_(_rounded(fit_words(signs, photo, shares, weights)))
     calibration.fitted.fill_(1)
     return {
-        "meaning": MEANING.format(people=statistics.mode(map(len, references))),
+        "meaning": f"{MEANING.format(people=statistics.mode(map(len, references)))}; {NO_PHOTO}",
+        **judge(signs, photo, shares, weights),
+    }
+
+
+def judge(signs: Tensor, photo: Tensor, shares: Tensor, weights: Tensor) -> dict[str, Any]:
+    """What a fit on other pictures is worth, for the model card; see ``fit_words``."""
+    judged = cross_fit(signs, photo, shares, weights)
+    right = max(best_threshold(judged, shares >= GOOD), UNKNOWN)
+    return {
         "error_cross_fitted": round(calibration_error(judged.tolist(), shares.tolist()), 4),
         "words_confirmed": round(float(shares.mean()), 4),
         "trust": {"right": round(right, 4), "check": UNKNOWN},
-        "pictures": len(dev),
+        "pictures": len(shares),
     }
 
 
@@ -145,57 +157,44 @@ def fit_photo(photos: Tensor, drawn: Tensor, decay: float = DECAY) -> Tensor:
     return weights.detach() / scale
 
 
-def fit_words(signs: Tensor, photo: Tensor, shares: Tensor) -> Tensor:
-    """Intercept and slopes, ``[1 + SIGNS]``, of the share of words that is confirmed.
+def fit_words(signs: Tensor, photo: Tensor, shares: Tensor, weights: Tensor) -> Tensor:
+    """Intercept and slopes, ``[1 + signs]``, of the share of words that is confirmed.
 
     By cross-entropy, with the shares ``[N]`` as probabilities. As Platt (1999) advises, they are
     drawn together a little, by half a caption on either side: a few pictures prove nothing. What
     speaks for a caption has a slope above 0, what speaks against it one below.
 
     Args:
-        signs: ``Calibration.signs`` of a caption of each picture, ``[N, SIGNS]``.
+        signs: ``Calibration.signs``, or the first of them, of a caption of each picture.
         photo: the probability of each picture's being a photo, ``[N]``, which is multiplied in.
+        weights: how much each picture counts, ``[N]``.
     """
     signs, photo = signs.double(), photo.double()
+    sense = FOR_OR_AGAINST[: signs.shape[-1]]
     targets = (shares.double() * len(shares) + 0.5) / (len(shares) + 1)
     intercept = torch.zeros((), dtype=torch.double, requires_grad=True)
-    log_slopes = torch.zeros(SIGNS, dtype=torch.double, requires_grad=True)
+    log_slopes = torch.zeros(signs.shape[-1], dtype=torch.double, requires_grad=True)
 
     def loss() -> Tensor:
-        confidence = _confirmed(signs, intercept, log_slopes) * photo
+        confidence = (intercept + signs @ (log_slopes.exp() * sense)).sigmoid() * photo
+        missed = F.binary_cross_entropy(confidence, targets, weights.double())
         # The second term decides where all captions are alike in a sign.
-        return F.binary_cross_entropy(confidence, targets) + 1e-4 * log_slopes.square().sum()
+        return missed + 1e-4 * log_slopes.square().sum()
 
     _minimise(loss, intercept, log_slopes)
-    return torch.cat([intercept.detach().view(1), log_slopes.detach().exp() * FOR_OR_AGAINST])
+    return torch.cat([intercept.detach().view(1), log_slopes.detach().exp() * sense])
 
 
-def _confirmed(signs: Tensor, intercept: Tensor, log_slopes: Tensor) -> Tensor:
-    return (intercept + (signs * FOR_OR_AGAINST * log_slopes.exp()).sum(-1)).sigmoid()
-
-
-def _cross_fit(signs: Tensor, photo: Tensor, shares: Tensor) -> Tensor:
+def cross_fit(signs: Tensor, photo: Tensor, shares: Tensor, weights: Tensor) -> Tensor:
     """Confidences ``[N]`` of each half of the pictures by a fit on the other half."""
     confidence = torch.zeros_like(photo)
     for start in (0, 1):
         mine, other = slice(start, None, 2), slice(1 - start, None, 2)
         if len(signs[other]):
-            words = fit_words(signs[other], photo[other], shares[other])
+            words = fit_words(signs[other], photo[other], shares[other], weights[other])
             score = words[0] + (signs[mine].double() * words[1:]).sum(-1)
             confidence[mine] = (score.sigmoid() * photo[mine]).float()
     return confidence
-
-
-def best_threshold(confidence: Tensor, good: Tensor) -> float:
-    """The confidence that best parts ``good`` captions (bool ``[N]``) from others, by the share of
-    the others below it less that of the good ones (Youden, 1950); 0 or 1 where all or none are."""
-    if good.all() or not good.any():
-        return float(not good.any())
-    ranked, order = confidence.sort()
-    of_good = good[order].double().cumsum(0) / good.sum()
-    of_others = (~good[order]).double().cumsum(0) / (~good).sum()
-    last = int((of_others - of_good).argmax())
-    return float(ranked[last : last + 2].mean())
 
 
 def _minimise(loss: Callable[[], Tensor], *parameters: Tensor) -> None:
@@ -218,6 +217,12 @@ def _content(itos: Sequence[str]) -> Tensor:
     """1 for the words of a vocabulary that are content words, ``[V]``."""
     words = [bool(content_words(word)) and word not in SPECIALS for word in itos]
     return torch.tensor(words).float()
+
+
+def _some(items: Sequence[T]) -> list[T]:
+    """At most PHOTOS of them, the same ones every time."""
+    chance = random.Random(0)  # nosec B311 # drawn, not secret
+    return chance.sample(items, min(PHOTOS, len(items)))
 
 
 def _pictures(examples: Iterable[Example], size: int) -> Iterator[Tensor]:
@@ -248,7 +253,7 @@ def _caption(trained: Checkpoint, examples: Sequence[Example]) -> tuple[Tensor, 
     scores, signs, captions = [], [], []
     batches = _batches(captioner, _pictures(examples, captioner.image_size))
     for features in progress(batches, "caption", -(-len(examples) // BATCH_SIZE)):
-        tags = captioner.tagger(features)
+        tags = captioner.see(features)
         tokens, log_probs, _ = captioner.generate(
             features, tags, config.beam_size, config.max_length, False, 1
         )

@@ -25,7 +25,8 @@ from training.metrics.agreement import (
 from training.metrics.coco import CocoScorer
 from training.metrics.faults import count_faults
 from training.metrics.naming import naming_report
-from training.packaging.inference import Caption, Model, caption_pictures
+from training.packaging.inference import Model, caption_pictures
+from training.pictures.results import Caption
 from training.trainer.config import TrainConfig
 
 

@@ -11,6 +11,7 @@ import logging
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,16 +19,16 @@ from torch import Tensor
 from handler.engines import (
     GRAPH,
     WEIGHTS,
+    Beams,
     Engine,
     OnnxEngine,
     Search,
     TorchScriptEngine,
     read_module,
 )
+from handler.text import VOCABULARY
 from training.common.errors import UserError
-from training.common.model_files import VOCABULARY
-from training.model.captioner import Captioner
-from training.packaging.onnx_graph import build_graph
+from training.packaging.onnx_graph import Graph, build_graph
 from training.trainer import checkpoint
 
 logger = logging.getLogger(__name__)
@@ -42,14 +43,23 @@ class ExportError(UserError):
     """The exported module does not do what the trained one does; nothing was written."""
 
 
-def export(captioner: Captioner, path: Path, *, onnx: bool = True) -> torch.jit.ScriptModule:
+def export(
+    captioner: Any,
+    path: Path,
+    *,
+    onnx: bool = True,
+    build: Callable[[Any], Graph] = build_graph,
+    tolerance: float = PARITY_TOLERANCE,
+) -> torch.jit.ScriptModule:
     """Write ``captioner`` as TorchScript, and return it as read back from the file, in float32.
 
     The file appears only when eager, scripted, reloaded and frozen modules and ONNX Runtime gave
     equal tokens and log-probabilities for batches of 1, 2 and 5 pictures.
 
     Args:
+        captioner: one of ours, or another module that is called as ours are.
         onnx: put the graph for ONNX Runtime into the file as well.
+        build: what makes the graph.
 
     Raises:
         ExportError: they did not.
@@ -57,7 +67,7 @@ def export(captioner: Captioner, path: Path, *, onnx: bool = True) -> torch.jit.
     captioner = captioner.cpu().half().float().eval()
     beside = {}
     if onnx:
-        graph = build_graph(captioner)
+        graph = build(captioner)
         beside = {GRAPH: graph.onnx, WEIGHTS: json.dumps(graph.weights).encode()}
     scripted = torch.jit.script(captioner)
     partial = path.with_suffix(".partial")
@@ -72,7 +82,7 @@ def export(captioner: Captioner, path: Path, *, onnx: bool = True) -> torch.jit.
         others["frozen"] = _as_form(frozen)
         if onnx:
             others["ONNX"] = _as_form(OnnxEngine(read_module(partial, cpu)))
-        check_parity(captioner, others)
+        check_parity(captioner, others, tolerance)
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
@@ -100,7 +110,9 @@ def _as_form(engine: Engine) -> Form:
 
 
 @torch.inference_mode()
-def check_parity(eager: Captioner, others: Mapping[str, Form]) -> None:
+def check_parity(
+    eager: Any, others: Mapping[str, Form], tolerance: float = PARITY_TOLERANCE
+) -> None:
     """Compare modules with the eager one on random pictures; raises ``ExportError``."""
     generator = torch.Generator().manual_seed(0)
     size = eager.image_size
@@ -108,16 +120,16 @@ def check_parity(eager: Captioner, others: Mapping[str, Form]) -> None:
         images = torch.randint(
             0, 256, (batch, 3, size, size), generator=generator, dtype=torch.uint8
         )
-        tokens, *scores = eager(images, 3, 20, True)
+        tokens, *scores = Beams.of(eager(images, 3, 20, True))
         for name, module in others.items():
-            other_tokens, *other_scores = module(images, 3, 20, True)
+            other_tokens, *other_scores = Beams.of(module(images, 3, 20, True))
             if not torch.equal(tokens, other_tokens):
                 raise ExportError(f"The {name} captioner finds other words (batch of {batch}).")
             for ours, theirs in zip(scores, other_scores, strict=True):
                 # Captioners without tags have none to compare.
                 difference = float((ours - theirs).abs().max()) if ours.numel() else 0.0
-                if not difference <= PARITY_TOLERANCE:
+                if not difference <= tolerance:
                     raise ExportError(
                         f"The {name} captioner's scores differ by {difference:.2g} (batch of "
-                        f"{batch}); at most {PARITY_TOLERANCE:g} is accepted."
+                        f"{batch}); at most {tolerance:g} is accepted."
                     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,45 +11,30 @@ import torch
 from torch import Tensor
 
 from handler import captioner as served
-from handler.answer import name_tags
+from handler.answer import choose, name_tags
 from handler.captioner import Trust
-from handler.decode import decode
+from handler.decode import SQUEEZED, Fit, decode
 from handler.engines import Beams, Search
 from handler.errors import PictureError
-from handler.text import EOS, PAD, detokenise
+from handler.options import Options
+from handler.text import WholeWords, Words, say_neutrally
 from training.common.model_files import ModelError, is_checkpoint, open_model
+from training.pictures.results import Caption, Result
 from training.trainer import checkpoint
 from training.trainer.checkpoint import Checkpoint
 
 BATCH_SIZE = 16
 
 
-@dataclass(frozen=True)
-class Caption:
-    """One sentence for a picture."""
-
-    text: str
-    log_probability: float  # natural logarithm, of the whole sentence with its <EOS>
-    confidence: float  # 0 to 1: see training.model.confidence
-    trust: str | None = None  # how far it can be trusted, where the model card says so
-
-
-@dataclass(frozen=True)
-class Result:
-    """The captions of one file, best first, or the reason why there are none."""
-
-    path: Path
-    captions: list[Caption]
-    error: str | None = None
-    tags: list[dict[str, Any]] = field(default_factory=list)  # as the handler answers them
-
-
 class Model(Protocol):
     """A captioner ready to run: the handler's own, or that of a checkpoint."""
 
     image_size: int  # pixels
-    vocabulary: list[str]  # words by id
+    fit: Fit  # how pictures are brought to that size
+    words: Words  # what tokens mean
+    vocabulary: list[str]  # tokens by id
     trust: Trust | None  # from which confidences on a caption is trusted
+    content: list[bool]  # of each token, whether it is a content word; empty: not told
 
     def __call__(self, images: Tensor, search: Search) -> Beams:
         """Caption pictures, ``[B, 3, S, S]`` uint8 RGB on the CPU."""
@@ -63,7 +47,10 @@ class Trained:
         self._module = trained.captioner.to(device)
         self._device = device
         self.image_size = trained.captioner.image_size
+        self.fit = SQUEEZED
         self.vocabulary = trained.vocabulary.itos
+        self.words: Words = WholeWords(self.vocabulary)
+        self.content = trained.captioner.calibration.content.bool().tolist()
         self.trust = Trust.of(trained.training.get("calibration", {}))
 
     @torch.inference_mode()
@@ -103,13 +90,19 @@ def trust_of(path: Path) -> float | None:
     return card.get("trust", {}).get("right")
 
 
-def caption_pictures(paths: Sequence[Path], model: Model, search: Search) -> Iterator[Result]:
-    """Caption picture files, in order and in batches; an unreadable one fails alone."""
+def caption_pictures(
+    paths: Sequence[Path], model: Model, search: Search, options: Options | None = None
+) -> Iterator[Result]:
+    """Caption picture files, in order and in batches; an unreadable one fails alone.
+
+    ``options`` say which captions are told of those that the search finds, and with which words.
+    """
+    told = options or Options(search.beam_size, search.num_captions, search.max_length)
     for start in range(0, len(paths), BATCH_SIZE):
         chunk = paths[start : start + BATCH_SIZE]
-        decoded = [_read(path, model.image_size) for path in chunk]
+        decoded = [_read(path, model) for path in chunk]
         readable = [pixels for pixels in decoded if isinstance(pixels, Tensor)]
-        found = iter(_caption(model, torch.stack(readable), search) if readable else ())
+        found = iter(_caption(model, torch.stack(readable), search, told) if readable else ())
         for path, pixels in zip(chunk, decoded, strict=True):
             if isinstance(pixels, Tensor):
                 captions, tags = next(found)
@@ -118,10 +111,10 @@ def caption_pictures(paths: Sequence[Path], model: Model, search: Search) -> Ite
                 yield Result(path, [], pixels)
 
 
-def _read(path: Path, image_size: int) -> Tensor | str:
+def _read(path: Path, model: Model) -> Tensor | str:
     """The picture ``[3, S, S]``, or what is wrong with it."""
     try:
-        return decode(path.read_bytes(), image_size).pixels
+        return decode(path.read_bytes(), model.image_size, fit=model.fit).pixels
     except PictureError as error:
         return error.message
     except OSError as error:
@@ -129,21 +122,29 @@ def _read(path: Path, image_size: int) -> Tensor | str:
 
 
 def _caption(
-    model: Model, images: Tensor, search: Search
+    model: Model, images: Tensor, search: Search, options: Options
 ) -> Iterator[tuple[list[Caption], list[dict[str, Any]]]]:
     """The captions and the tags of each picture."""
     beams = model(images, search)
     totals = beams.log_probs.sum(-1)  # (B, N)
+    neutrally = options.people == "neutral"
     found = (beams.tokens, totals, beams.confidence, beams.tags, beams.tag_probabilities)
     for *sentences, tags, probabilities in zip(*(x.tolist() for x in found), strict=True):
+        # A captioner of few words may have fewer sentences than beams.
+        there = [one for one in zip(*sentences, strict=True) if one[1] > -math.inf]
+        content = [] if options.likely else model.content
         captions = [
             Caption(
-                detokenise([model.vocabulary[i] for i in row if i not in (PAD, EOS)]),
-                total,
-                confidence,
-                model.trust.level(confidence) if model.trust else None,
+                _sentence(there[place][0], model.words, neutrally),
+                there[place][1],
+                there[place][2],
+                model.trust.level(there[place][2]) if model.trust else None,
             )
-            for row, total, confidence in zip(*sentences, strict=True)
-            if total > -math.inf  # a captioner of few words may have fewer sentences than beams
+            for place in choose([one[0] for one in there], options, model.words, content)
         ]
-        yield captions, name_tags(tags, probabilities, model.vocabulary)
+        yield captions, name_tags(tags, probabilities, model.vocabulary, neutrally=neutrally)
+
+
+def _sentence(tokens: list[int], words: Words, neutrally: bool) -> str:
+    text, said = words.read(tokens)
+    return say_neutrally(said)[0] if neutrally else text

@@ -36,7 +36,7 @@ def fit_worth(
     worth = torch.full((len(vocabulary),), insistence)
     if not captioner.tagger.count:
         return worth.zero_()
-    tags = captioner.tagger(features.float().unsqueeze(1).to(captioner.encoder.mean.device))
+    tags = captioner.see(features.float().unsqueeze(1).to(captioner.encoder.mean.device))
     seen, named = Counter[int](), Counter[int]()
     sure = tags.probabilities[:, 0] >= captioner.rules.sure
     for example, word, is_sure in zip(examples, tags.words[:, 0].tolist(), sure, strict=True):

@@ -38,25 +38,25 @@ VARIES = torch.export.Dim.AUTO
 IR_VERSION = 10  # of the file format: ONNX Runtime reads none newer than itself
 
 
-class _Part(nn.Module):
+class Part(nn.Module):
     """One method of a captioner as a module of its own, whose weights keep their names."""
 
-    def __init__(self, captioner: Captioner) -> None:
+    def __init__(self, captioner: Any) -> None:
         super().__init__()
         self.captioner = captioner
 
 
-class _Begin(_Part):
+class _Begin(Part):
     def forward(
         self, images: Tensor, scores: Tensor, steps: Tensor, looks: Tensor
     ) -> tuple[Tensor, Tags, list[Tensor], Hypotheses]:
         features = self.captioner.encoder(images)
-        tags = self.captioner.tagger(features)
+        tags = self.captioner.see(features)
         memory, beams = self.captioner.begin(features, tags, scores, steps, looks)
         return features, tags, memory, beams
 
 
-class _Advance(_Part):
+class _Advance(Part):
     def forward(
         self, t: Tensor, beams: Hypotheses, memory: list[Tensor], wanted: Tensor
     ) -> tuple[Tensor, Hypotheses]:
@@ -64,7 +64,7 @@ class _Advance(_Part):
         return ~settled, grown
 
 
-class _Finish(_Part):
+class _Finish(Part):
     def forward(
         self, features: Tensor, tags: Tags, tokens: Tensor, log_probs: Tensor
     ) -> tuple[Tensor, Tensor]:
@@ -89,25 +89,25 @@ def build_graph(captioner: Captioner) -> Graph:
     scores, steps, looks = torch.zeros(3), torch.arange(6), torch.arange(4)
     wanted = torch.ones(3, dtype=torch.bool)
     begin = _Begin(captioner)
-    features, tags, memory, beams = _apart(begin(images, scores, steps, looks))
+    features, tags, memory, beams = apart(begin(images, scores, steps, looks))
     # With each argument, the number of its leading dimensions that vary.
-    first = _export(begin, [(images, 1), (scores, 1), (steps, 1), (looks, 1)])
-    step = _export(
+    first = export_part(begin, [(images, 1), (scores, 1), (steps, 1), (looks, 1)])
+    step = export_part(
         _Advance(captioner), [(torch.tensor(1), 0), (beams, 3), (memory, 1), (wanted, 1)]
     )
-    last = _export(
+    last = export_part(
         _Finish(captioner), [(features, 1), (tags, 1), (beams.tokens, 3), (beams.log_probs, 3)]
     )
-    return _compose(first, step, last, memories=len(memory))
+    return compose(first, step, last, memories=len(memory))
 
 
-def _apart(values: Any) -> Any:
+def apart(values: Any) -> Any:
     """Copies of tensors in their plain layout: the exporter takes one that comes twice for one
     value, and the strides of an expanded one for a part of its type."""
     return pytree.tree_map(lambda value: value.contiguous().clone(), values)
 
 
-def _export(part: _Part, example: Sequence[tuple[Any, int]]) -> ModelProto:
+def export_part(part: nn.Module, example: Sequence[tuple[Any, int]]) -> ModelProto:
     """Export a module called with the arguments of ``example``."""
     sizes = tuple(
         pytree.tree_map(lambda x, n=varying: dict.fromkeys(range(min(n, x.dim())), VARIES), value)
@@ -193,15 +193,30 @@ class _Placed:
         return value and self._names.get(value, f"{self._name}/{value}")
 
 
-def _compose(first: ModelProto, step: ModelProto, last: ModelProto, memories: int) -> Graph:
-    """Join the parts: ``first``, a loop of ``step`` over the hypotheses, ``last``."""
+def compose(
+    first: ModelProto,
+    step: ModelProto,
+    last: ModelProto,
+    memories: int,
+    kept: int = 4,
+    limit: str = "wanted",
+) -> Graph:
+    """Join the parts: ``first``, a loop of ``step`` over the hypotheses, ``last``.
+
+    Args:
+        memories: of what ``first`` returns, the number that every step reads.
+        kept: how many come before these, which only ``last`` reads: features and tags, whose words
+            and probabilities are answered, too.
+        limit: the name of the last input of ``step``.
+    """
     begin = _Placed("begin", first, ["images", "scores", "steps", "looks"])
-    (features, *tags), rest = begin.outputs[:3], begin.outputs[3:]
+    features, rest = begin.outputs[:kept], begin.outputs[kept:]
+    tags = features[1:3]
     memory, start = rest[:memories], rest[memories:]
     carried = [f"carried/{i}" for i in range(len(start))]
     found = [f"found/{i}" for i in range(len(start))]  # tokens, log_probs, attention, ...
-    body = _Placed("step", step, ["t", *carried, *memory, "wanted"])
-    finish = _Placed("finish", last, [features, *tags, *found[:2]])
+    body = _Placed("step", step, ["t", *carried, *memory, limit])
+    finish = _Placed("finish", last, [*features, *found[:2]])
     going, *grown = body.returned
     loop = helper.make_graph(
         body.nodes,
@@ -221,11 +236,14 @@ def _compose(first: ModelProto, step: ModelProto, last: ModelProto, memories: in
     graph = helper.make_graph(
         nodes,
         "captioner",
-        [*begin.inputs, _like(body.inputs[-1], "wanted")],
+        [*begin.inputs, _like(body.inputs[-1], limit)],
         [_like(finish.returned[0], finish.outputs[0])]
         + [_like(value, name) for value, name in zip(grown[1:3], found[1:3], strict=True)]
         + [_like(finish.returned[1], finish.outputs[1])]
-        + [_like(value, name) for value, name in zip(begin.returned[1:3], tags, strict=True)],
+        + [
+            _like(value, name)
+            for value, name in zip(begin.returned[1 : len(tags) + 1], tags, strict=True)
+        ],
         [_absent(name, kind) for name, kind in weights.items()]
         + begin.constants
         + body.constants

@@ -52,6 +52,7 @@ class TrainConfig:
     batch_size: int = option(32, "pictures in a batch, each with all its captions", 1)
     lr: float = option(1.2e-3, "learning rate of the decoder", 0)
     schedule: str = option("cosine", f"learning rate over a phase: {' or '.join(SCHEDULES)}")
+    init_share: float = option(0.0, "share of the weights of --init in the final ones", 0, 1)
     weight_decay: float = option(0.01, "decoupled weight decay (0: plain Adam)", 0)
     clip: float = option(1.0, "largest norm of the gradient; 0 does not clip", 0)
     label_smoothing: float = option(0.1, "label smoothing (Szegedy et al., 2016)", 0, 1)

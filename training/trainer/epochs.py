@@ -125,13 +125,16 @@ def features_of(captioner: Captioner, images: Tensor) -> Tensor:
 @torch.no_grad()
 def tags_of(captioner: Captioner, features: Tensor, batch: Batch) -> Tags:
     """The tags that a batch comes with, and the tagger's where it has none."""
-    seen: Tags = captioner.tagger(features)
+    seen: Tags = captioner.see(features)
+    nothing = (features == 0).flatten(1).all(1)  # a caption without a picture
+    seen = seen._replace(elsewhere=torch.where(nothing, 1.0, seen.elsewhere))
     if not batch.words.shape[1]:
         return seen
     told = batch.words[:, :1] != PAD  # (B, 1)
     return Tags(
         torch.where(told, batch.words, seen.words),
         torch.where(told, batch.probabilities, seen.probabilities),
+        seen.elsewhere,
     )
 
 

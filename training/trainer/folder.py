@@ -26,6 +26,7 @@ logger = logging.getLogger(__name__)
 
 BEST = "best.pt"  # of all epochs, by dev CIDEr
 LAST = "last.pt"  # with all that is needed to resume
+START = "start.pt"  # what --init gave
 BEFORE = "before-scst.pt"  # best.pt as self-critical training found it
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from statistics import mean
 from typing import Any, cast
 
 import torch
@@ -20,40 +22,68 @@ from training.trainer.optimisation import check_finite
 EXAMPLES = 4  # pictures captioned for TensorBoard
 
 
-class Judge:
-    """Scores captioners on the dev split that ``loader`` holds."""
+def _dataset(loader: DataLoader[Any]) -> CaptionDataset:
+    return cast(CaptionDataset, loader.dataset)
 
-    def __init__(self, loader: DataLoader[Any], config: TrainConfig, device: torch.device) -> None:
+
+def _scorer(loader: DataLoader[Any]) -> CocoScorer:
+    return CocoScorer({e.name: e.captions for e in _dataset(loader).examples})
+
+
+class Judge:
+    """Scores captioners on the dev split that ``loader`` holds, and on ``others`` by their names.
+
+    Where there are others, ``cider``, by which weights are chosen, is the mean over all sets.
+    """
+
+    def __init__(
+        self,
+        loader: DataLoader[Any],
+        config: TrainConfig,
+        device: torch.device,
+        others: Mapping[str, DataLoader[Any]] | None = None,
+    ) -> None:
         self._loader = loader
-        self._dataset = cast(CaptionDataset, loader.dataset)
+        self._dataset = _dataset(loader)
+        self._others = others or {}
         self._search = config.beam_size, config.max_length, False
         self._device = device
-        self._scorer = CocoScorer({e.name: e.captions for e in self._dataset.examples})
+        self._scorers = [_scorer(each) for each in (loader, *self._others.values())]
 
     def __call__(self, captioner: Captioner) -> dict[str, float]:
         """The loss and the quick scores, by name; the main process finds them for all."""
         return parallel.broadcast(self._scores(captioner) if parallel.is_main() else {})
 
     def _scores(self, captioner: Captioner) -> dict[str, float]:
+        scorer, *others = self._scorers
         loss, captions = self.caption(captioner.eval())
-        return {"loss_dev": loss, **self._scorer(captions, QUICK)}
+        scores = {"loss_dev": loss, **scorer(captions, QUICK)}
+        found = [scores["cider"]]
+        for (name, loader), scorer in zip(self._others.items(), others, strict=True):
+            _, captions = self.caption(captioner, loader)
+            found.append(scorer(captions, QUICK)["cider"])
+            scores[f"cider_{name}"] = found[-1]
+        return {**scores, "cider_dev": found[0], "cider": mean(found)} if others else scores
 
     @torch.inference_mode()
-    def caption(self, captioner: Captioner) -> tuple[float, dict[str, str]]:
-        """The plain cross-entropy per word, and the best caption of every picture by its name."""
-        total, words, captions = 0.0, 0, {}
-        for batch in progress(self._loader, "judge", len(self._loader)):
+    def caption(
+        self, captioner: Captioner, loader: DataLoader[Any] | None = None
+    ) -> tuple[float, dict[str, str]]:
+        """The plain cross-entropy per word, and the best caption of every picture by its name; of
+        the dev split, unless another ``loader`` is given."""
+        loader = loader or self._loader
+        dataset, total, words, captions = _dataset(loader), 0.0, 0, {}
+        for batch in progress(loader, "judge", len(loader)):
             batch = batch.to(self._device)
             features = features_of(captioner, batch.images)
-            tags = captioner.tagger(features)
+            tags = captioner.see(features)
             loss = cross_entropy(captioner.decoder, features, tags, batch.captions, reduction="sum")
             total += float(loss)
             words += int((batch.captions != PAD).sum())
             check_finite("loss of the dev split", total)
             tokens, _, _ = captioner.generate(features, tags, *self._search)
             for index, ids in zip(batch.indices.tolist(), tokens[:, 0].tolist(), strict=True):
-                caption = self._dataset.vocabulary.decode(ids)
-                captions[self._dataset.examples[index].name] = caption
+                captions[dataset.examples[index].name] = dataset.vocabulary.decode(ids)
         return total / words, captions
 
     @torch.inference_mode()
@@ -64,7 +94,7 @@ class Judge:
         was_training = captioner.training
         captioner.eval()
         features = features_of(captioner, pictures)
-        tokens, _, _ = captioner.generate(features, captioner.tagger(features), 1, 20, False)
+        tokens, _, _ = captioner.generate(features, captioner.see(features), 1, 20, False)
         captioner.train(was_training)
         return "\n".join(
             f"- {example.name}: **{decode(ids)}** ({example.captions[0]})"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -53,6 +53,7 @@ class PhaseData(NamedTuple):
 
     train: DataLoader[Any]
     dev: DataLoader[Any]
+    judged: dict[str, DataLoader[Any]]  # what it is judged by besides, by name
     more: DataLoader[Any] | None  # of what is trained on beside, if that is apart
 
 
@@ -63,6 +64,7 @@ class PhaseLoader:
     Args:
         splits: at least ``train`` and ``dev``.
         also: pictures of other data sets, whose captions are no references for rewards.
+        judged: data sets that count like the dev split in the choice of weights, by name.
         habits: of the training captions.
         cache: folder of the feature cache.
         workers: processes that read pictures while the encoder is trained.
@@ -72,6 +74,7 @@ class PhaseLoader:
     config: TrainConfig
     splits: dict[Split, list[Example]]
     also: Sequence[list[Example]]
+    judged: Mapping[str, list[Example]]
     vocabulary: Vocabulary
     habits: Habits
     cache: Path
@@ -97,10 +100,12 @@ class PhaseLoader:
         train = read("the train split", self.splits["train"], augmentation, rewarded)
         also = [read("--also", examples, augmentation, simulator) for examples in self.also]
         dev = loader(read("the dev split", self.splits["dev"]))
+        judged = {n: loader(read("--judge", examples)) for n, examples in self.judged.items()}
         if phase.self_critical:
             more = loader(ConcatDataset(also), shuffle=True) if also else None
-            return PhaseData(loader(train, shuffle=True), dev, more)
-        return PhaseData(loader(ConcatDataset([train, *also]), shuffle=True), dev, None)
+            return PhaseData(loader(train, shuffle=True), dev, judged, more)
+        everything = loader(ConcatDataset([train, *also]), shuffle=True)
+        return PhaseData(everything, dev, judged, None)
 
     def _dataset(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -25,7 +25,7 @@ from training.data.texts import text_batches
 from training.model.captioner import Captioner
 from training.trainer.config import TrainConfig
 from training.trainer.epochs import Beside, CrossEntropy, cross_entropy_step, train_one_epoch
-from training.trainer.folder import BEFORE, BEST, LAST, Position, RunFolder, listed
+from training.trainer.folder import BEFORE, BEST, LAST, START, Position, RunFolder, listed
 from training.trainer.judging import Judge
 from training.trainer.optimisation import (
     Optimisation,
@@ -69,6 +69,7 @@ class Trainer:
         cache: folder of the feature cache.
         text: captions without pictures to train on beside those.
         also: the pictures of other data sets to train on, by cross-entropy alone.
+        judged: data sets that count as much as the dev split where the best weights are chosen.
         start: weights to start from, instead of an untrained decoder.
         workers: processes that read pictures while the encoder is trained.
     """
@@ -83,6 +84,7 @@ class Trainer:
         device: torch.device,
         text: Sequence[str] = (),
         also: Sequence[list[Example]] = (),
+        judged: Mapping[str, list[Example]] | None = None,
         start: Start | None = None,
         workers: int = 0,
         strict: bool = False,
@@ -108,7 +110,9 @@ class Trainer:
         written = (caption for example in splits["train"] for caption in example.captions)
         captions = chain(self.text, (vocabulary.encode(c, config.max_tokens) for c in written))
         habits = learn_habits(captions, vocabulary.itos)
-        self.loader = PhaseLoader(config, splits, also, vocabulary, habits, cache, workers, strict)
+        self.loader = PhaseLoader(
+            config, splits, also, judged or {}, vocabulary, habits, cache, workers, strict
+        )
         torch.manual_seed(config.seed)
         self.captioner = make_captioner(config, vocabulary, habits, start).to(device)
 
@@ -141,7 +145,7 @@ class Trainer:
 
     def _prepare(self, phase: Phase) -> Stage:
         self.captioner.encoder.release(phase.encoder_stages)
-        train, dev, more = self.loader.load(phase, self.captioner)
+        train, dev, judged, more = self.loader.load(phase, self.captioner)
         objective: nn.Module = CrossEntropy(self.captioner, self.config.label_smoothing)
         reward = None
         if phase.self_critical:
@@ -164,7 +168,7 @@ class Trainer:
             train,
             parallel.replicate(objective, self.device, partly_used=phase.encoder_stages > 0),
             optimisation,
-            Judge(dev, self.config, self.device),
+            Judge(dev, self.config, self.device, judged),
             reward,
             more,
         )
@@ -180,6 +184,8 @@ class Trainer:
             self.position.before = self.position.best = scores["cider"]
             logger.info("start: %s", listed(scores))
             self.folder.save(self.captioner, BEST)
+            if self.config.init_share:
+                self.folder.save(self.captioner, START)
         if stage.phase.self_critical and self._trained_before:
             self.folder.save(self.captioner, BEFORE)
         self._save_last(stage)
@@ -262,15 +268,20 @@ class Trainer:
 
         After self-critical training they are moved back towards those from before it. The
         metric's gain stays, and what chasing one metric costs comes back (longer sentences, more
-        words): the weights are interpolated as in Wortsman et al., CVPR 2022.
+        words): the weights are interpolated as in Wortsman et al., CVPR 2022. In the same way what
+        the weights of --init knew comes back, in the last phase.
         """
-        average, share = stage.optimisation.average, self.config.scst_share
+        average, config = stage.optimisation.average, self.config
         model = self.captioner if average is None else cast(Captioner, average.module)
-        if not stage.phase.self_critical or share == 1 or not self._trained_before:
-            return model
-        before = self.folder.read(BEFORE)["model"]
-        mixed = copy.deepcopy(model)
-        mixed.load_state_dict(blend(before, model.state_dict(), share))
+        shares = {}
+        if stage.phase.self_critical and self._trained_before and config.scst_share < 1:
+            shares[BEFORE] = config.scst_share
+        if self.start and config.init_share and stage.phase == plan(config)[-1]:
+            shares[START] = 1 - config.init_share
+        mixed = copy.deepcopy(model) if shares else model
+        for name, share in shares.items():
+            before = self.folder.read(name)["model"]
+            mixed.load_state_dict(blend(before, mixed.state_dict(), share))
         return mixed
 
     def _save_last(self, stage: Stage) -> None:

@@ -26,7 +26,7 @@ from limits import parse_many
 from werkzeug.security import check_password_hash
 
 from webui.administrator.audit import Actor, Audit
-from webui.web.extensions import limiter, service
+from webui.web.extensions import bearer, limiter, service
 from webui.web.problem import ServiceError
 from webui.web.proxies import address, network
 from webui.web.settings import Settings
@@ -95,14 +95,14 @@ def required() -> None:
     """
     if not service(Settings).administrator:
         raise ServiceError(HOW, code=403, type="AdministratorOff")
-    bearer = _bearer()
-    if bearer is not None and _is_token(bearer):
+    token = bearer()
+    if token is not None and _is_token(token):
         g.credential = "token"
     elif logged_in():  # a proxy may send a token of its own along
         if request.method not in SAFE:
             _check_csrf()
         g.credential = "password"
-    elif bearer is not None:
+    elif token is not None:
         _refuse_token()
     else:
         raise ServiceError(
@@ -116,12 +116,6 @@ def required() -> None:
 def actor() -> Actor:
     """Who makes this request, after `required` has let it pass."""
     return Actor(g.credential, address())
-
-
-def _bearer() -> str | None:
-    """The bearer token that was sent; credentials of other schemes are a proxy's, not ours."""
-    scheme, _, token = request.headers.get("Authorization", "").strip().partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else None
 
 
 def _is_token(given: str) -> bool:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, jsonify
+from flask import Blueprint, Response, jsonify, request
 
-from webui.captions import captioning, uploads
+from webui.administrator import keys
+from webui.captions import captioning, inscribing, uploads
 from webui.captions.canary import Canary
 from webui.torchserve.answer import Inference
 from webui.torchserve.management import Known
@@ -17,6 +18,13 @@ bp = Blueprint("api", __name__, url_prefix="/api")
 # These routes use neither a cookie nor a session: a forged request from another site could do
 # nothing that its author could not do directly, so there is nothing for a token to protect.
 csrf.exempt(bp)
+
+
+@bp.before_request
+def let_in() -> None:
+    """Captions are for programs with a key, where there are keys, and for the page's visitors."""
+    if request.endpoint != "api.list_versions":
+        keys.required_of_programs()
 
 
 @bp.post("/captions")
@@ -36,6 +44,13 @@ def create_explanation() -> Response:
 def _as_it_came(inference: Inference) -> Response:
     """TorchServe's own bytes, checked but not rebuilt: members unknown to the check stay."""
     return Response(inference.body, mimetype="application/json")
+
+
+@bp.post("/inscriptions")
+@upload_limit
+def inscribe() -> Response:
+    """A ZIP of the pictures with their captions written into them."""
+    return inscribing.answer()
 
 
 @bp.get("/versions")

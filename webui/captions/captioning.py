@@ -55,7 +55,9 @@ def _draw_version() -> str | None:
     session, and a number is drawn for each request.
     """
     drawn = session.get("draw") if has_request_context() else None
-    return service(Canary).choose(drawn if isinstance(drawn, float) else random.random())
+    if not isinstance(drawn, float):
+        drawn = random.random()  # nosec B311 # drawn, not secret
+    return service(Canary).choose(drawn)
 
 
 def init_app(app: Flask) -> None:
@@ -65,4 +67,4 @@ def init_app(app: Flask) -> None:
 
 def _draw() -> None:
     if request.endpoint in DRAWN_ON and "draw" not in session:
-        session["draw"] = random.random()
+        session["draw"] = random.random()  # nosec B311 # drawn, not secret

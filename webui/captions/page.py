@@ -11,12 +11,12 @@ from webui.web.settings import Settings
 
 bp = Blueprint("page", __name__)
 
-PAGES = (  # endpoint and name of what the head of every page links to
-    ("page.show", "Captions"),
+# Endpoint and name of what the head of every page links to: for everybody, and for who manages.
+PAGES = (("page.show", "Captions"), ("docs.show", "API"))
+MANAGEMENT = (
     ("page.compare", "Compare"),
     ("versions.show", "Versions"),
     ("operations.show", "Operations"),
-    ("docs.show", "API"),
 )
 
 
@@ -49,10 +49,19 @@ def compare() -> str:
 def init_app(app: Flask) -> None:
     """Give all templates what they show."""
     settings: Settings = app.extensions["settings"]
-    for shade in (shading.pieces, shading.doubt, shading.percent, shading.mark):
+    for shade in (
+        shading.pieces,
+        shading.doubtful,
+        shading.percent,
+        shading.trust,
+        shading.sentence,
+    ):
         app.add_template_filter(shade)
     app.jinja_env.globals |= {
         "pages": PAGES,
+        "management": MANAGEMENT,
+        "marks": shading.MARKS,
+        "meaning": shading.MEANING,
         "max_upload_mb": settings.max_upload_mb,
         "max_upload_bytes": settings.max_upload_bytes,
         "titles": {str(code): title for code, title in problem.TITLES.items()},

@@ -14,6 +14,7 @@ from webui.web.settings import Settings
 
 FIELD = "image"
 OPTIONS = ("beam_size", "num_captions", "max_length")
+CHOICES = {"people": ("named", "neutral"), "alternatives": ("likely", "different")}
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Upload:
     """
 
     picture: bytes
-    options: dict[str, int]
+    options: dict[str, int | str]
     version: str | None = None  # of the model; None: whichever the service chooses
 
 
@@ -52,7 +53,10 @@ def read() -> Upload:
     limit = service(Settings).max_upload_bytes
     if len(picture) > limit:
         raise too_large(limit)
-    options = {name: _whole(name) for name in OPTIONS if request.form.get(name)}
+    options: dict[str, int | str] = {
+        name: _whole(name) for name in OPTIONS if request.form.get(name)
+    }
+    options |= {name: _choice(name) for name in CHOICES if request.form.get(name)}
     return Upload(picture, options, _version())
 
 
@@ -65,6 +69,17 @@ def _version() -> str | None:
             type="InvalidOption",
         )
     return value or None
+
+
+def _choice(name: str) -> str:
+    value = request.form[name].strip()
+    if value not in CHOICES[name]:
+        raise BadUpload(
+            f"Expected {' or '.join(CHOICES[name])} for {name}, got {value[:20]!r}. Correct it or "
+            "leave it out.",
+            type="InvalidOption",
+        )
+    return value
 
 
 def _whole(name: str) -> int:

@@ -14,6 +14,7 @@ The files are OpenAPI 3.1, but leave out what can be said once. This module adds
   a body or changes something for the administrator; 401, 403 and 429 where it is the
   administrator's; 404 where its path names something; and `default` for all others, as JSON under
   /api and as a page elsewhere.
+- An operation's `problem` stands for every error in their place, in the shape of a foreign API.
 - A change by the administrator takes the header with the CSRF token.
 - Every answer carries X-Request-ID.
 
@@ -115,6 +116,7 @@ def _operation(path: str, method: str, operation: Node, statuses: dict[int, str]
     """Complete an operation in place; `statuses` has the answer for each error."""
     parameters = _references("parameters", operation.pop("parameters", []))
     errors = set(operation.pop("errors", []))
+    problem = operation.pop("problem", None)
     in_api = path.startswith("/api/")
     if "requestBody" in operation:
         operation["requestBody"] = body = _reference("requestBodies", operation["requestBody"])
@@ -123,7 +125,7 @@ def _operation(path: str, method: str, operation: Node, statuses: dict[int, str]
             body.setdefault("required", True)
         if in_api:
             errors.add(400)
-    if "security" in operation:
+    if {"token": []} in operation.get("security", []):
         errors |= {401, 403, 429}
         csrf = _reference("parameters", "Csrf")
         if method != "get":
@@ -134,8 +136,9 @@ def _operation(path: str, method: str, operation: Node, statuses: dict[int, str]
         errors.add(404)
     if parameters:
         operation["parameters"] = parameters
-    answers = {str(code): statuses[code] for code in errors} | operation["responses"]
-    answers.setdefault("default", "Problem" if in_api else "ProblemPage")
+    shared = {} if problem else {str(code): statuses[code] for code in errors}
+    answers = shared | operation["responses"]
+    answers.setdefault("default", problem or ("Problem" if in_api else "ProblemPage"))
     operation["responses"] = {
         code: _answer(_reference("responses", answers[code])) for code in sorted(answers)
     }

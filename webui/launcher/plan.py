@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from basics import home
 from webui.launcher import models
 from webui.torchserve import report
 from webui.web.settings import ROOT, TORCHSERVE_LISTENERS, Settings, variable
@@ -44,7 +45,7 @@ class Listener:
     @property
     def url(self) -> str:
         """Where a client on this machine reaches it."""
-        local = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)
+        local = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # nosec B104
         return f"http://{replace(self, host=local).authority}"
 
 
@@ -66,7 +67,7 @@ class Plan:
 
         Raises LaunchError with the variable's name, what came and what is accepted.
         """
-        config = Path(os.environ.get("TS_CONFIG_FILE", ROOT / "config.properties")).absolute()
+        config = Path(os.environ.get("TS_CONFIG_FILE", ROOT / home.CONFIG)).absolute()
         try:
             settings = Settings.from_environment()
             properties = read_properties(config)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from pathlib import Path
 import psutil
 
 KILL_S = 5.0  # more than the kernel takes to end processes that hold much memory
+LOG_BYTES = 16 * 2**20  # of a log and of the one before it
 PR_SET_PDEATHSIG = 1
 
 _LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
@@ -44,8 +46,9 @@ class Server:
         launcher = os.getpid()
         with contextlib.ExitStack() as stack:
             if log and log.exists():  # why an earlier one ended
-                log.replace(log.with_name(f"{log.name}.1"))
-            output = stack.enter_context(log.open("wb")) if log else None
+                log.replace(_before(log))
+            # Appending, so that what follows a cut goes to the beginning.
+            output = stack.enter_context(log.open("ab")) if log else None
             self._process = subprocess.Popen(
                 command,
                 cwd=cwd,
@@ -61,6 +64,17 @@ class Server:
     def exit_status(self) -> int | None:
         """The server's exit status (negative: the signal that ended it), None while it runs."""
         return self._process.poll()
+
+    def bound_log(self) -> None:
+        """Begin the log anew where it is long; the server keeps the file, so it is copied and cut.
+
+        A line that is written just then may be lost, and where the copy has no room all of it.
+        """
+        with contextlib.suppress(OSError):
+            if self.log and self.log.stat().st_size > LOG_BYTES:
+                with contextlib.suppress(OSError):
+                    shutil.copyfile(self.log, _before(self.log))
+                os.truncate(self.log, 0)
 
     def stop(self, grace_s: float) -> None:
         """Ask the server to end, wait at most `grace_s` seconds, then end what is left of it."""
@@ -81,6 +95,11 @@ class Server:
             with contextlib.suppress(ProcessLookupError):
                 if os.getpgid(process.pid) == self._process.pid:
                     yield process
+
+
+def _before(log: Path) -> Path:
+    """Where a log is kept that has given way to another."""
+    return log.with_name(f"{log.name}.1")
 
 
 def _end_with(launcher: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, Response, jsonify, render_template
 
 from webui.administrator import auth
+from webui.administrator.keys import Usage
 from webui.operations.watch import Watch
 from webui.web.extensions import service
 
@@ -21,4 +22,4 @@ def show() -> str:
 def snapshot() -> Response:
     """How the service is, its figures of now and of the last hour, and what changed in it."""
     auth.required()
-    return jsonify(service(Watch).snapshot())
+    return jsonify({**service(Watch).snapshot(), "keys": service(Usage).to_json()})

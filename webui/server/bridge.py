@@ -12,6 +12,7 @@ import contextvars
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -19,6 +20,7 @@ from webui.server.incoming import DRAINED, Body, Incoming, Receive, Scope, Send,
 
 UPLOADS = 32  # threads that take captions, and most other changes
 WAITING = 256  # requests that wait for one of them; more get 503
+TURN_S = 20.0  # that one waits; a caption may take CAPTIONIZE_TIMEOUT_S beside that
 PAGES = 8  # threads for what only reads
 STREAMS = 64  # answers that are sent bit by bit, which keep a thread for as long
 
@@ -70,10 +72,15 @@ class Bridge:
             await loop.run_in_executor(self._pages, answer.begin)
             return answer
         self._under_way += 1
+        # What is larger than a picture is received as the application reads it.
+        watch = asyncio.ensure_future(body.until_gone()) if body.complete else None
         try:
-            await loop.run_in_executor(self._uploads, answer.begin)
+            begin = partial(answer.begin_in_turn, loop.time() + TURN_S, loop.time)
+            await loop.run_in_executor(self._uploads, begin)
         finally:
             self._under_way -= 1
+            if watch:
+                watch.cancel()
         return answer
 
     async def _send(self, answer: _Answer, body: Body, send: Send) -> None:
@@ -121,6 +128,15 @@ class _Answer:
     def begin(self) -> None:
         """In a thread: ask for the answer."""
         self._context.run(self._begin)
+
+    def begin_in_turn(self, give_up: float, now: Callable[[], float]) -> None:
+        """In a thread: the same, unless the client has gone or waited too long by now."""
+        body: Body = self._environ["wsgi.input"]
+        if body.gone:
+            return
+        if now() > give_up:
+            body.error = body.error or busy()
+        self.begin()
 
     def _begin(self) -> None:
         self._iterable = self._app(self._environ, self._start)

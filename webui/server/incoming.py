@@ -22,7 +22,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 PATIENCE_S = 30.0  # for a body of any size
 SLOWEST = 1024  # bytes a second that a body may take beyond that
-HELD = 32  # bodies of the largest size that memory may hold at the same time
+HELD = 24  # bodies of the largest size that memory may hold at the same time
 DRAINED = 4  # a refused body is read up to so many times the largest
 DRAIN_S = 10.0
 PAUSE_S = 1.0  # that its client may pause
@@ -49,6 +49,8 @@ class Incoming:
                 self._arriving[body] = timeout
                 while not body.complete and body.held <= self.limit:
                     size = len(await body.next_chunk())
+                    if body.error:  # it gave way: what still comes counts no more
+                        break
                     self.held += size
                     body.held += size
                     timeout.reschedule(begun + PATIENCE_S + body.held / SLOWEST)
@@ -99,6 +101,11 @@ class Body(RawIOBase):
         """Free its memory."""
         self._chunks.clear()
         self.held = 0
+
+    async def until_gone(self) -> None:
+        """Wait until the client of a complete body goes away."""
+        while not self.gone:
+            await self.next_chunk()
 
     async def watch(self) -> None:
         """Wait until its client goes away, while it is answered bit by bit."""

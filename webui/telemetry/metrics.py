@@ -51,6 +51,11 @@ class Metrics:
             "Votes on a version beside another: won, lost or tied.",
             ["version", "outcome"],
         )
+        self.keys = counter(
+            "captionize_key_requests",
+            "Requests by key: answered, refused (the request's fault) or failed.",
+            ["key", "outcome"],
+        )
         # What TorchServe's management address told last; no series while it does not answer.
         self.ready = self._gauge("ready_workers", "READY workers of a version.")
         self.waiting = self._gauge("queue_waiting", "Requests that wait for a worker.")

@@ -52,6 +52,7 @@ class Answer(TypedDict):
     captions: list[Caption]
     image: dict[str, Any]
     tags: NotRequired[list[Tag]]
+    calibrated: NotRequired[bool]  # false: the confidence was never fitted
     model: dict[str, Any]
 
 

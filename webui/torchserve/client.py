@@ -82,12 +82,12 @@ class TorchServe:
     def predict(
         self,
         picture: bytes,
-        options: Mapping[str, int],
+        options: Mapping[str, int | str],
         version: str | None = None,
         *,
         explain: bool = False,
     ) -> Inference:
-        """Caption one encoded picture; `options` are beam_size, num_captions, max_length.
+        """Caption one encoded picture; `options` are those of the API, by their names.
 
         Without a `version` TorchServe's default answers. `explain` adds each word's attention.
         The raw body with X- headers spares TorchServe a multipart body. Raises TorchServeError.
@@ -122,7 +122,7 @@ class TorchServe:
             try:
                 response = self._send("inference", "POST", url, wait_s, headers, picture)
             except TooSlow as error:
-                if self._starting():
+                if left + 1 < TRIES or self._still(give_up - self._settings.timeout_s):
                     raise _not_ready() from error
                 raise
             if not _died(response) or left == 0 or time.monotonic() + AGAIN_S > give_up:
@@ -130,14 +130,14 @@ class TorchServe:
             self._note("tries", TRIES - left + 1)
         return response
 
-    def _starting(self) -> bool:
-        """Whether the default version has workers, and none of them is READY."""
+    def _still(self, since: float) -> bool:
+        """Whether no worker is READY, or was for long enough to answer anybody since then."""
         try:
             _, body = self.manage("GET", f"/models/{self._settings.model_name}")
             states = [worker["status"] for version in body for worker in version["workers"]]
         except (TorchServeError, LookupError, TypeError):
-            return False
-        return bool(states) and "READY" not in states
+            states = []
+        return -math.inf < self.answered < since or (bool(states) and "READY" not in states)
 
     def check_reachable(self) -> None:
         """Raise TorchServeError unless the inference address answers and accepts our key.

@@ -7,7 +7,7 @@ import zipfile
 import zlib
 from pathlib import Path
 
-CURRENT = 2  # `VERSION` in handler/__init__.py, which is not installed where the page alone runs
+CURRENT = 3  # `VERSION` in handler/__init__.py, which is not installed where the page alone runs
 FIRST = 1  # of archives that were made before there was a number
 
 OURS = "handler/caption_handler.py"

@@ -47,7 +47,9 @@ class Startup:
         if self._log is None:
             return None
         with contextlib.suppress(OSError), self._log.open("rb") as log:
-            log.seek(max(self._offset, self._log.stat().st_size - TAIL_BYTES))
+            size = self._log.stat().st_size
+            begun = self._offset if self._offset <= size else 0  # a new file, as the old was long
+            log.seek(max(begun, size - TAIL_BYTES))
             lines = log.read().decode(errors="replace").splitlines()
             found = [ERROR_LINE.search(line) for line in lines if self._worker in line]
             return next((one[1].strip() for one in reversed(found) if one), None)

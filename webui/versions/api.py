@@ -21,12 +21,15 @@ from webui.web.extensions import csrf, service
 from webui.web.names import RULE, is_name
 from webui.web.problem import ServiceError
 from webui.web.settings import MEBIBYTE, Settings
+from webui.web.state import Note
 
 FIELD = "archive"
 FORM_BYTES = 128 * 1024  # what a form may hold beside its file
 MAX_WORKERS = 64
 MAX_BATCH = 1024
 MAX_DELAY_MS = 60_000
+MAX_NOTE = 2000  # characters
+MAX_TAGS = 8  # of a version
 
 bp = Blueprint("models", __name__, url_prefix="/api")
 
@@ -106,6 +109,22 @@ def change(name: str, version: str) -> Response | tuple[Response, int]:
 def scale(name: str, version: str) -> tuple[Response, int]:
     """Change the number of workers; answers the job that does it."""
     return _scale(name, version, bodies.read("workers"))
+
+
+@bp.put("/models/<name>/<version>/note")
+def annotate(name: str, version: str) -> Response:
+    """Write a note about a version, and its tags; answers the version."""
+    body = bodies.read("note", "tags")
+    note, tags = body.get("note", ""), body.get("tags", [])
+    if not isinstance(note, str) or len(note) > MAX_NOTE:
+        raise bodies.BadBody(f"Expected a text of at most {MAX_NOTE} characters for note.")
+    right = isinstance(tags, list) and all(isinstance(t, str) and 0 < len(t) <= 30 for t in tags)
+    if not right or len(tags) > MAX_TAGS:
+        raise bodies.BadBody(
+            f"Expected a list of at most {MAX_TAGS} texts of 1 to 30 characters for tags."
+        )
+    service(Deployment).annotate(auth.actor(), name, version, Note(note, list(dict.fromkeys(tags))))
+    return jsonify(service(Catalogue).version(name, version))
 
 
 @bp.put("/models/<name>/<version>/default")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from webui.torchserve.errors import TorchServeError
 from webui.torchserve.management import Management, Version
 from webui.versions.archives import Store, shown
-from webui.web.state import State
+from webui.web.state import Note, State
 
 
 @dataclass
@@ -91,7 +91,8 @@ class Catalogue:
         archive = self.store.get(version.archive)
         card = archive.card if archive else self._worker_card(model, version)
         behind = archive is not None and archive.behind
-        return {**version.to_json(), "card": card, "behind": behind}
+        note = self.state.get().notes.get(model, {}).get(version.version, Note())
+        return {**version.to_json(), "card": card, "behind": behind, **asdict(note)}
 
     def _worker_card(self, model: str, version: Version) -> dict[str, Any] | None:
         key = (model, version.version, version.archive)

@@ -17,7 +17,7 @@ from webui.torchserve.management import Known, Management
 from webui.versions.catalogue import Catalogue
 from webui.versions.jobs import Job, Jobs, Progress
 from webui.versions.workers import Workers, count
-from webui.web.state import State, WantedModel, WantedVersion
+from webui.web.state import Note, State, WantedModel, WantedVersion
 
 KEPT = 20  # earlier defaults of a model
 
@@ -146,6 +146,14 @@ class Deployment:
                     del wanted.models[model]
                 elif one.default == version:
                     one.default = self.management.default(model).version
+
+    def annotate(self, actor: Actor, model: str, version: str, note: Note) -> None:
+        """Keep a note and tags for a version, in place of those that it has."""
+        with self.recorded(actor, "note", model, version) as done:
+            self.management.version(model, version)  # which must exist
+            with self.state.change() as wanted:
+                wanted.notes.setdefault(model, {})[version] = note
+            done(f"The note and the tags of {model} {version} are changed.")
 
     def delete_archive(self, actor: Actor, name: str) -> None:
         """Remove an archive from the model store, unless something would miss it."""

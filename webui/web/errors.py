@@ -1,10 +1,12 @@
-"""Every error that leaves the web application, as JSON under /api and as a page elsewhere."""
+"""Every error that leaves the web application: as JSON for programs, as a page elsewhere."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Iterable
+from typing import Any
 
-from flask import Flask, Response, jsonify, render_template, request
+from flask import Flask, Response, current_app, jsonify, render_template, request
 from werkzeug.exceptions import (
     HTTPException,
     MethodNotAllowed,
@@ -19,6 +21,8 @@ from webui.web.problem import ServiceError, too_large
 from webui.web.settings import Settings
 
 log = logging.getLogger(__name__)
+
+Shape = Callable[[ServiceError], Any]  # what an error looks like as JSON
 
 OURS: dict[type[HTTPException], tuple[int, str, str]] = {  # code, type and message in our own words
     SecurityError: (
@@ -44,9 +48,22 @@ OURS: dict[type[HTTPException], tuple[int, str, str]] = {  # code, type and mess
 
 def init_app(app: Flask) -> None:
     """Register the handlers; nothing that Flask or Werkzeug writes reaches a client."""
+    app.extensions["shapes"] = {"/api": ServiceError.to_json}
     app.register_error_handler(ServiceError, _answer)
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(Exception, _unexpected)
+
+
+def shape(app: Flask, paths: Iterable[str], look: Shape) -> None:
+    """Have errors at these paths, and at those under them, look like this."""
+    app.extensions["shapes"] |= dict.fromkeys(paths, look)
+
+
+def _shape() -> Shape | None:
+    """The shape of the current path, the longest first; None where a page is answered."""
+    shapes: dict[str, Shape] = current_app.extensions["shapes"]
+    matching = [path for path in shapes if f"{request.path}/".startswith(f"{path}/")]
+    return shapes[max(matching, key=len)] if matching else None
 
 
 def _http_error(error: Exception) -> Response:
@@ -86,8 +103,8 @@ def _translated(error: HTTPException) -> ServiceError:
 
 def _answer(error: Exception) -> Response:
     assert isinstance(error, ServiceError)
-    if request.path.startswith("/api/"):
-        response = jsonify(error.to_json())
+    if look := _shape():
+        response = jsonify(look(error))
     elif isinstance(request.routing_exception, SecurityError):
         # Under a host name that is not trusted no address can be built, so no page either.
         response = Response(error.message + "\n", mimetype="text/plain")

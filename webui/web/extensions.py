@@ -8,16 +8,22 @@ import math
 import time
 from typing import TypeVar, cast
 
-from flask import Flask, current_app
+from flask import Flask, current_app, g, request
 from flask_limiter import Limiter
 from flask_wtf.csrf import CSRFError, CSRFProtect  # type: ignore[import-untyped]
+from limits import parse_many
 from limits.storage import MemoryStorage
+from werkzeug.exceptions import TooManyRequests
 
+from webui.web.keys import Key, find
 from webui.web.proxies import network
 from webui.web.settings import Settings
 
 __all__ = [
     "CSRFError",
+    "bearer",
+    "caller",
+    "count_more",
     "csrf",
     "limiter",
     "provide",
@@ -47,11 +53,43 @@ class BoundedMemory(MemoryStorage):
         return super().incr(key, expiry, amount)
 
 
-limiter = Limiter(network, storage_uri=f"{BoundedMemory.STORAGE_SCHEME[0]}://")
+def bearer() -> str | None:
+    """The bearer token that was sent; credentials of other schemes are a proxy's, not ours."""
+    scheme, _, token = request.headers.get("Authorization", "").strip().partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else None
+
+
+def caller() -> Key | None:
+    """The program's key that this request bears, looked up once."""
+    if "caller" not in g:
+        g.caller = find(service(Settings).api_keys, bearer() or "")
+    return g.caller  # type: ignore[no-any-return]
+
+
+def _counted_by() -> str:
+    """Whose uploads are limited together: those of a key, or those of an address."""
+    key = caller()
+    return f"key {key.name}" if key else network()
+
+
+def _rate() -> str:
+    key = caller()
+    return (key and key.rate) or service(Settings).rate_limit
+
+
+limiter = Limiter(_counted_by, storage_uri=f"{BoundedMemory.STORAGE_SCHEME[0]}://")
 logging.getLogger("flask-limiter").setLevel(logging.WARNING)  # its notes name who was refused
 
 
-upload_limit = limiter.shared_limit(lambda: service(Settings).rate_limit, scope="uploads")
+UPLOADS = "uploads"
+upload_limit = limiter.shared_limit(_rate, scope=UPLOADS)
+
+
+def count_more(uploads: int) -> None:
+    """Count pictures of a request beyond its first one. Raises TooManyRequests."""
+    for limit in parse_many(_rate()):
+        if uploads and not limiter.limiter.hit(limit, _counted_by(), UPLOADS, cost=uploads):
+            raise TooManyRequests
 
 
 def provide(app: Flask, *services: object) -> None:

@@ -13,7 +13,7 @@ from flask import Flask
 from webui.web.settings import LOOPBACK, Settings
 
 HOST = re.compile(r"(\[[^\]]*\]|[^:]*)(:\d+)?")
-EVERYWHERE = ("0.0.0.0", "::")
+EVERYWHERE = ("0.0.0.0", "::")  # nosec B104 # recognised, not bound
 
 
 def init_app(app: Flask) -> None:

@@ -16,12 +16,17 @@ from typing import Any
 from flask import Config
 from limits import parse_many
 
+from basics import home
+from webui.web import keys
 from webui.web.names import RULE, is_name
 
-ROOT = Path(__file__).resolve().parents[2]  # what the default folders lie in
+ROOT = home.home()  # what is read lies in
 PREFIX = "CAPTIONIZE"
 MEBIBYTE = 1024 * 1024
 LOOPBACK = ("localhost", "127.0.0.1")
+# What a request may hold beside its picture. Werkzeug also holds each chunk of a file, 64 KiB and a
+# few bytes that could be a boundary, against it: with 64 KiB some pictures would be refused.
+FORM_BYTES = 128 * 1024
 HASH = re.compile(r"(scrypt|pbkdf2):[0-9a-z:]+\$[^$\s]+\$[0-9a-f]+")
 TOKEN = re.compile(r"[!-~]{32,}")
 URL = re.compile(r"https?://([\w.-]+|\[[0-9A-Fa-f:.]+\])(:\d+)?")
@@ -79,8 +84,8 @@ def _url(key: str) -> Any:
     return _text(default, URL.fullmatch, f"an address such as {default}, without a path", strip="/")
 
 
-def _path(default: str) -> Any:
-    return _setting(ROOT / default, lambda value: Path(value).absolute(), "a path")
+def _path(default: Path) -> Any:
+    return _setting(default, lambda value: Path(value).absolute(), "a path")
 
 
 def _address(value: Any) -> str:
@@ -101,6 +106,14 @@ def _hosts(value: Any) -> tuple[str, ...]:
     return tuple(name.lower() for name in _names(value))
 
 
+def _origins(value: Any) -> tuple[str, ...]:
+    """Origins as browsers send them. Raises ValueError for anything else."""
+    found = _hosts(value)
+    if not all(map(URL.fullmatch, found)):
+        raise ValueError(value)
+    return found
+
+
 @dataclass(frozen=True)
 class Settings:
     """What can be set. Each field is the environment variable CAPTIONIZE_<NAME>.
@@ -118,17 +131,20 @@ class Settings:
     grpc_inference_port: int | None = _port()
     grpc_management_port: int | None = _port()
     workers: int | None = _number(None, 1, 64)
-    run_dir: Path = _path("run")  # logs, keys and temporary files
-    model_store: Path = _path("model_store")  # the folder that TorchServe loads archives from
+    run_dir: Path = _path(home.writable() / "run")  # logs, keys and temporary files
+    model_store: Path = _path(ROOT / home.STORE)  # the folder that TorchServe loads archives from
 
     inference_url: str = _url("inference_address")  # as the page sees it
     management_url: str = _url("management_address")
-    key_file: Path = _path("run/key_file.json")  # TorchServe writes it in its working directory
+    key_file: Path = _path(
+        home.writable() / "run/key_file.json"
+    )  # TorchServe writes it in its working directory
     model_name: str = _text("captioner", is_name, RULE)  # the model that captions
     connect_timeout_s: float = _number(2.0, 0.001, 3600.0)  # to open a connection to TorchServe
     timeout_s: float = _number(30.0, 0.001, 3600.0)  # for a caption; TorchServe then drops the job
     max_upload_mb: float = _number(16.0, 0.001, 3600.0)  # largest picture, in MiB
-    max_archive_mb: float = _number(512.0, 0.001, 65536.0)  # largest archive to upload, in MiB
+    max_archive_mb: float = _number(1024.0, 0.001, 65536.0)  # largest archive to upload, in MiB
+    max_zip_mb: float = _number(256.0, 0.001, 4096.0)  # pictures to write captions into, in MiB
     rate_limit: str = _text("600 per minute", parse_many, "a rate such as '600 per minute'")
     trusted_hosts: tuple[str, ...] = _setting(  # names it answers to, beside the machine's own
         LOOPBACK, _hosts, "at least one host name"
@@ -141,6 +157,14 @@ class Settings:
     )
     admin_token: str = _text(  # for scripts; empty: none
         "", TOKEN.fullmatch, "at least 32 characters, printable ASCII without spaces", repr=False
+    )
+    # Of programs; none: everybody may ask for captions.
+    api_keys: tuple[keys.Key, ...] = _setting((), keys.parse, keys.ACCEPTED, repr=False)
+    cors_origins: tuple[str, ...] = _setting(  # sites whose scripts may ask for captions
+        (), _origins, "origins such as https://photos.example, with commas between them"
+    )
+    picture_hosts: tuple[str, ...] = _setting(  # that pictures are fetched from
+        (), _hosts, "at least one host name"
     )
     state_dir: str = ""  # a folder for what must last; empty: that of the audit log
     audit_log: str = ""  # a file, one JSON object a line; empty: in state_dir
@@ -170,6 +194,11 @@ class Settings:
         return int(self.max_upload_mb * MEBIBYTE)
 
     @property
+    def max_body_bytes(self) -> int:
+        """Largest request in bytes that has pictures in base64, and some text around them."""
+        return self.max_upload_bytes * 4 // 3 + FORM_BYTES
+
+    @property
     def max_archive_bytes(self) -> int:
         """Largest archive in bytes."""
         return int(self.max_archive_mb * MEBIBYTE)
@@ -186,6 +215,17 @@ class Settings:
         """Where what is to be served is kept; None: in memory alone."""
         file = self.audit_file
         return Path(self.state_dir or file.parent, "desired.json").absolute() if file else None
+
+    @property
+    def open_to_all(self) -> str:
+        """What to warn of where anybody in a network may ask for captions; else empty."""
+        local = self.host in (*LOOPBACK, "::1") or self.host.startswith("127.")
+        if local or self.api_keys:
+            return ""
+        return (
+            f"The page listens at {self.host}, and whoever reaches it may ask for captions. To let "
+            "in programs by key alone, set CAPTIONIZE_API_KEYS: captionize admin make-key NAME."
+        )
 
     @property
     def administrator(self) -> bool:

@@ -44,6 +44,14 @@ class WantedModel:
 
 
 @dataclass
+class Note:
+    """What the administrator wrote about a version; it outlives the version's registration."""
+
+    note: str = ""
+    tags: list[str] = field(default_factory=list)
+
+
+@dataclass
 class Wanted:
     """All that is to be served."""
 
@@ -51,6 +59,7 @@ class Wanted:
     loaded: dict[str, str] = field(default_factory=dict)  # what that named: version -> archive
     models: dict[str, WantedModel] = field(default_factory=dict)
     canary: dict[str, Any] | None = None  # its version and its share
+    notes: dict[str, dict[str, Note]] = field(default_factory=dict)  # by model and version
 
 
 class State:
@@ -130,6 +139,10 @@ def parse(raw: Any) -> Wanted:
         loaded={one: _archive(archive) for one, archive in loaded.items()},
         models={_name(name): _model(model) for name, model in models.items()},
         canary=None if canary is None else _canary(canary),
+        notes={
+            _name(model): {_name(version): _note(note) for version, note in notes.items()}
+            for model, notes in _is(dict, whole.get("notes", {}), "an object for notes").items()
+        },
     )
 
 
@@ -150,6 +163,12 @@ def _version(raw: Any) -> WantedVersion:
     return WantedVersion(
         _archive(version.get("archive")), *(_number(version.get(name), name) for name in numbers)
     )
+
+
+def _note(raw: Any) -> Note:
+    note = _is(dict, raw, "an object for a note")
+    tags = _is(list, note.get("tags"), "a list for tags")
+    return Note(_is(str, note.get("note"), "a text for note"), [_is(str, t, "a tag") for t in tags])
 
 
 def _canary(raw: Any) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from tests.e2e.accessibility import expect_accessible
 from tests.e2e.client import COFFEE
 from tests.e2e.conftest import Service, console, log_in
 from tests.e2e.snapshots import START, snapshot
+from tests.shipped import VERSION
 
 DESK = {"width": 1280, "height": 800}
 PHONE = {"width": 320, "height": 640}
@@ -73,6 +74,16 @@ def given(page: Page) -> Given:
     return given
 
 
+def test_the_use_of_each_key_is_listed_where_there_are_keys(page: Page, given: Given) -> None:
+    used = page.locator("[data-slot=keys] li")
+    expect(used).to_have_text(
+        [re.compile(r"site 7 answered · 2 refused · 0 failed · last .*2026"), re.compile("never")]
+    )
+    given.body = {**given.body, "keys": []}
+    given.go_on()
+    expect(page.locator("[data-slot=keyed]")).to_be_hidden()
+
+
 def figure(page: Page, name: str) -> Locator:
     return page.locator(f"[data-figure={name}]")
 
@@ -101,8 +112,8 @@ def test_captions_of_the_real_service_are_drawn(browser: Browser, service: Servi
     expect(figure(page, "p95_seconds").locator(".value")).to_have_text(seconds)
     expect(figure(page, "failed_share").locator(".value")).to_have_text(re.compile(r"^[\d.]+ %$"))
     expect(figure(page, "waiting")).to_contain_text(re.compile(r"of at most \d+ requests"))
-    served = re.compile(r"^2\.0 ?default 1 of 1 ready · \d+ MB$")
-    listed = page.get_by_role("region", name="Versions").locator("li").filter(has_text="2.0")
+    served = re.compile(rf"^{re.escape(VERSION)} ?default 1 of 1 ready · \d+ MB$")
+    listed = page.get_by_role("region", name="Versions").locator("li").filter(has_text=VERSION)
     expect(listed).to_have_text(served)
     assert "M" in drawn(page, "captions")  # it has a past although nobody looked
     expect_accessible(page)

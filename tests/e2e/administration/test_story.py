@@ -72,8 +72,7 @@ def test_from_thirty_pictures_to_a_version_and_back(
     choose(page, pictures["coffee.jpg"])
     pair = page.locator(".pair[data-state=done]")
     expect(pair).to_contain_text("Right: version 6.0", timeout=ANSWER_MS)
-    pair.get_by_role("button", name="A tie").click()
-    expect(page.locator(".tally")).to_contain_text("ties: 1")
+    expect(pair).to_contain_text("Both say the same")  # for it is the same model
     page.goto("/versions")
     card(page, "6.0").get_by_role("button", name="Make default").click()
     confirm(page, "Make default", "captioner 6.0 is the default.")

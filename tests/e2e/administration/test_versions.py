@@ -83,7 +83,7 @@ def test_a_version_comes_and_goes(page: Page, service: Service) -> None:
     expect(first.locator(".workers li")).to_contain_text("ready")
     first.get_by_text("About this model").click()
     expect(first).to_contain_text("Describes a photo in one English sentence.")
-    expect(first).to_contain_text("0.57")
+    expect(first).to_contain_text("CIDEr0.58")
     expect_accessible(page)
     expect_no_sideways_scrolling(page)
 
@@ -96,6 +96,18 @@ def test_a_version_comes_and_goes(page: Page, service: Service) -> None:
     second = card(page, "5.0")
     expect(second.locator(".state")).to_have_text("Ready")
     expect(second).to_contain_text("4, within")
+    expect(page.locator("#scores tr").filter(has_text="CIDEr")).to_contain_text("0.500")
+    expect(page.locator("#path [aria-current]")).to_contain_text("Compare")
+
+    second.get_by_role("button", name="Note").click()
+    page.get_by_label("Note", exact=True).fill("Says the names of variables.")
+    page.get_by_role("textbox", name="Tags").fill("toy, try ")
+    page.get_by_role("button", name="Keep").click()
+    outcome(page, "The note on captioner 5.0 is kept.")
+    expect(second).to_contain_text("Says the names of variables.")
+    expect(second.get_by_role("list", name="Tags").get_by_role("listitem")).to_have_text(
+        ["toy", "try"]
+    )
 
     second.get_by_role("button", name="Workers").click()
     page.get_by_role("spinbutton", name="Workers").fill("2")
@@ -123,6 +135,11 @@ def test_a_version_comes_and_goes(page: Page, service: Service) -> None:
     page.get_by_role("button", name=f"Roll back to {VERSION}").click()
     outcome(page, f"Rolled back: captioner {VERSION} is the default again.")
     assert caption(service).json()["model"]["version"] == VERSION
+    line = page.locator("#timeline li")
+    expect(line.first).to_contain_text(f"captioner {VERSION} is live by the administrator")
+    expect(line.nth(1)).to_contain_text(f"Rolled back: captioner {VERSION} is the default")
+    expect(line.nth(2)).to_contain_text("captioner 5.0 went live")
+    expect_accessible(page)
 
     second.get_by_role("button", name="Unregister").click()
     dialog = page.get_by_role("dialog")

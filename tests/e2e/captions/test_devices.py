@@ -6,11 +6,15 @@ import re
 from pathlib import Path
 
 import pytest
+import skimage.data
+from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
 from tests.e2e.accessibility import expect_accessible
 from tests.e2e.captioning import (
+    ANSWER,
     ANSWER_MS,
+    answer_all,
     choose,
     expect_caption,
     expect_no_sideways_scrolling,
@@ -57,21 +61,29 @@ def test_the_keyboard_alone_is_enough(page: Page, pictures: dict[str, Path]) -> 
     for name in ("Choose a folder", "Options", "Export", "Start over"):
         page.keyboard.press("Tab")
         expect(page.locator(":focus")).to_have_accessible_name(re.compile(name))
+    copy = page.get_by_role("button", name="Copy", exact=True)
+    for _ in range(3):
+        page.keyboard.press("Tab")
+        if copy.evaluate("element => element === document.activeElement"):
+            break
+    expect(copy).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    for name in ("Copy as…", "Edit"):
+        page.keyboard.press("Tab")
+        expect(page.locator(":focus")).to_have_accessible_name(name)
+    details = page.locator(".result summary", has_text="Details")
+    for _ in range(10):
+        page.keyboard.press("Tab")
+        if details.evaluate("element => element === document.activeElement"):
+            break
+    expect(details).to_be_focused()
+    page.keyboard.press("Enter")
     page.keyboard.press("Tab")
-    words = page.locator(".caption .word")
+    words = page.get_by_role("list", name="Words").get_by_role("button")
     expect(words.first).to_be_focused()
     page.keyboard.press("ArrowRight")
     expect(words.nth(1)).to_be_focused()
-    for name in ("Edit", "Copy caption"):
-        page.keyboard.press("Tab")
-        expect(page.locator(":focus")).to_have_accessible_name(name)
-    page.keyboard.press("Enter")
-    expect(page.get_by_role("button", name="Copied")).to_be_visible()
-    for name in ("Copy as HTML", "Copy as Markdown", "How sure of each word"):
-        page.keyboard.press("Tab")
-        expect(page.locator(":focus")).to_have_accessible_name(re.compile(name))
-    page.keyboard.press("Enter")
-    expect(page.locator(".words li").first).to_be_visible()
 
 
 def test_a_phone_shows_all_of_it_without_sideways_scrolling(
@@ -83,7 +95,7 @@ def test_a_phone_shows_all_of_it_without_sideways_scrolling(
     expect_no_sideways_scrolling(page)
     choose(page, pictures["coffee.jpg"])
     expect_caption(page)
-    page.get_by_text("How sure of each word").click()
+    page.get_by_text("Details", exact=True).click()
     expect_no_sideways_scrolling(page)
     picture, reading = (page.locator(s).bounding_box() for s in (".picture img", ".reading"))
     assert picture is not None
@@ -106,7 +118,7 @@ def test_text_can_be_read_in_both_colour_schemes(
     page.get_by_text("Options").click()
     choose(page, pictures["coffee.jpg"])
     expect_caption(page)
-    page.get_by_text("How sure of each word").click()
+    page.get_by_text("Details", exact=True).click()
     texts = page.locator("body :is(p, h2, b, small, li span, label, summary, .facts span):visible")
     assert texts.count() > 15
     low = [t.inner_text() for t in texts.all() if t.evaluate(CONTRAST) < 4.5]
@@ -151,11 +163,42 @@ def test_a_caption_is_the_same_with_and_without_javascript(
     plain.context.close()
 
 
-def test_a_phone_offers_its_camera(browser: Browser, service: Service) -> None:
-    page = browser.new_page(base_url=service.page_url, has_touch=True, is_mobile=True)
+def test_a_photo_is_taken_and_its_caption_mended_on_a_phone(
+    browser: Browser, service: Service, tmp_path: Path
+) -> None:
+    portrait = tmp_path / "portrait.jpg"
+    Image.fromarray(skimage.data.chelsea()).resize((600, 1200)).save(portrait)
+    window = {"width": 390, "height": 780}
+    page = browser.new_page(
+        base_url=service.page_url,
+        viewport=window,  # type: ignore[arg-type]
+        has_touch=True,
+        is_mobile=True,
+    )
+    answer_all(page, {**ANSWER, "captions": [{**ANSWER["captions"][0], "trust": "check"}]})
     page.goto("/")
-    expect(page.get_by_text("Take a photo")).to_be_visible()
+    expect(page.get_by_text("Drop")).to_be_hidden()
+    boxes = [page.get_by_text(name).bounding_box() for name in ("Choose pictures", "Take a photo")]
+    assert all(box and box["height"] >= 48 and box["width"] > 250 for box in boxes)
+    tops = {round(link.bounding_box()["y"]) for link in page.locator(".pages > a").all()}  # type: ignore[index]
+    assert len(tops) == 1, "the navigation is one row"
+    expect_accessible(page)
     expect(page.locator("#camera")).to_have_attribute("capture", "environment")
+    page.locator("#camera").set_input_files(portrait)
+    caption = page.locator(".caption:visible")
+    expect(caption).to_be_in_viewport(ratio=1)
+    picture = page.locator(".result .picture img").bounding_box()
+    assert picture
+    assert picture["height"] <= window["height"] / 2
+    edit = page.get_by_role("button", name="Edit")
+    expect(edit).to_be_in_viewport(ratio=1)
+    edit.tap()
+    page.locator(".field").fill("my own words")
+    page.get_by_role("button", name="Done").tap()
+    expect(caption).to_have_text("My own words")
+    expect(page.locator(".result .trust:visible").first).to_have_text("Checked")
+    expect_accessible(page)
+    expect_no_sideways_scrolling(page)
     page.close()
 
 

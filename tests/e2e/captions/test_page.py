@@ -25,6 +25,7 @@ RETRY_AFTER = {"Retry-After": "3600"}
 def test_a_chosen_picture_gets_its_caption(page: Page, pictures: dict[str, Path]) -> None:
     choose(page, pictures["coffee.jpg"])
     caption = expect_caption(page)
+    assert caption[0].isupper()
     result = page.locator(".result")
     expect(result).to_contain_text("600 × 400 JPEG")
     expect(result).to_contain_text(f"captioner {VERSION}")
@@ -35,8 +36,11 @@ def test_a_chosen_picture_gets_its_caption(page: Page, pictures: dict[str, Path]
     assert words.count() >= 1
     expect(words.first).to_have_attribute("title", re.compile(r"% sure$"))
     expect_accessible(page)
-    page.get_by_text("How sure of each word").click()
+    page.get_by_text("Details", exact=True).click()
+    expect(page.get_by_role("heading", name="How sure of each word")).to_be_visible()
     expect(page.locator(".words li")).to_have_count(words.count())
+    # To a screen reader the caption is a text, once, and its words no buttons.
+    assert "button" not in page.locator(".caption").aria_snapshot()
 
 
 def test_a_dropped_picture_gets_its_caption(page: Page, pictures: dict[str, Path]) -> None:
@@ -91,6 +95,7 @@ def test_a_text_file_named_jpg_is_an_error_and_the_next_picture_works(
 def test_an_empty_file_is_an_error(page: Page, pictures: dict[str, Path]) -> None:
     choose(page, pictures["empty.jpg"])
     expect_problem(page, "That did not work", "This file is empty")
+    expect(page.get_by_role("button", name="Try again")).to_be_hidden()
 
 
 def test_a_picture_over_the_limit_is_an_error_before_it_is_sent(page: Page) -> None:
@@ -151,6 +156,7 @@ def test_a_caption_can_be_cancelled(page: Page, pictures: dict[str, Path]) -> No
 
 def test_options_are_sent(page: Page, pictures: dict[str, Path]) -> None:
     page.get_by_text("Options").click()
+    page.get_by_text("Details of the search").click()
     page.get_by_label("Beam size").fill("4")
     page.get_by_label("Captions", exact=True).fill("4")
     page.get_by_label("Longest caption").fill("2")
@@ -178,8 +184,9 @@ def test_a_picture_is_captioned_again_with_other_options(
 
 def test_a_wrong_option_is_pointed_at(page: Page, pictures: dict[str, Path]) -> None:
     page.get_by_text("Options").click()
+    page.get_by_text("Details of the search").click()
     page.get_by_label("Beam size").fill("9")
-    page.get_by_text("Options").click()
+    page.get_by_text("Options", exact=True).click()
     choose(page, pictures["coffee.jpg"])
     expect(page.get_by_label("Beam size")).to_be_visible()
     expect(page.get_by_label("Beam size")).to_be_focused()

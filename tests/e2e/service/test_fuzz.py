@@ -27,6 +27,7 @@ from webui.docs import specification
 EXAMPLES = 15  # made-up requests for each operation, beside the specification's own
 # With the examples of the specification these would take the model away that the rest needs.
 TAKES_AWAY = {"unregister", "scale", "change"}
+FOREIGN = ("Ollama", "OpenAI", "Open Inference Protocol")
 CHECKS: list[Any] = [
     not_a_server_error,
     status_code_conformance,
@@ -36,18 +37,29 @@ CHECKS: list[Any] = [
 ]
 
 
-def served() -> dict[str, Any]:
-    """The specification, without what would take the model away."""
+def served(*, foreign: bool) -> Any:
+    """The specification of our own APIs, or of the others, without what takes the model away."""
     whole = copy.deepcopy(specification.specification())
     for path, method, operation in operations():
-        if operation["operationId"] in TAKES_AWAY:
+        other = (operation["tags"][0] in FOREIGN) is not foreign
+        if other or operation["operationId"] in TAKES_AWAY:
             del whole["paths"][path][method]
-    return whole
+    schema = schemathesis.openapi.from_dict(whole)
+    schema.config.generation.update(max_examples=EXAMPLES)
+    schema.config.seed = 1
+    return schema
 
 
-schema = schemathesis.openapi.from_dict(served())
-schema.config.generation.update(max_examples=EXAMPLES)
-schema.config.seed = 1
+schema, foreign_schema = served(foreign=False), served(foreign=True)
+
+
+as_settled = settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
 
 
 @pytest.fixture(scope="module")
@@ -60,16 +72,17 @@ def fuzzed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 
 @schema.parametrize()
-@settings(
-    max_examples=EXAMPLES,
-    deadline=None,
-    derandomize=True,
-    database=None,
-    suppress_health_check=list(HealthCheck),
-)
+@as_settled
 def test_answers_are_as_specified(case: Any, fuzzed: Service) -> None:
     headers = {"Authorization": f"Bearer {TOKEN}"} if case.path.startswith("/api/") else None
     case.call_and_validate(base_url=fuzzed.page_url, headers=headers, checks=CHECKS, timeout=60)
+
+
+@pytest.mark.slow
+@foreign_schema.parametrize()
+@as_settled
+def test_answers_of_the_foreign_apis_are_as_specified(case: Any, fuzzed: Service) -> None:
+    case.call_and_validate(base_url=fuzzed.page_url, checks=CHECKS, timeout=60)
 
 
 def test_it_still_captions(fuzzed: Service) -> None:

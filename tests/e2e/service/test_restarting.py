@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.conftest import Service, wait_for
-from tests.torture.kills import Clients
+from tests.torture.clients import Clients
 from tests.torture.restarts import lost, restart
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import struct
+import subprocess
+import sys
 import zlib
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,8 +20,8 @@ from skimage import data
 from tests.e2e.client import COFFEE, TIMEOUT_S, Client, jpeg
 from tests.e2e.conftest import Service, wait_for
 from tests.shipped import VERSION
-from tests.torture.kills import Clients
 
+ROOT = Path(__file__).resolve().parents[3]
 MIB = 2**20
 
 
@@ -179,20 +183,6 @@ def test_metrics(service: Service, client: Client) -> None:
     assert 'ts_inference_requests_total{model_name="captioner"' in text
 
 
-def test_a_killed_worker_comes_back_and_its_pictures_are_captioned(
-    service: Service, client: Client
-) -> None:
-    assert client.readyz() == 200
-    before = client.worker()["pid"]
-    with Clients(service.page_url, 4) as clients:
-        wait_for(lambda: clients.answers["200"] >= 8, 60)
-        os.kill(before, signal.SIGKILL)
-        wait_for(lambda: client.readyz() == 503, 10)
-        wait_for(lambda: client.readyz() == 200, 60)
-    assert client.worker()["pid"] != before
-    assert set(clients.answers) == {"200"}
-
-
 @pytest.mark.slow
 def test_a_worker_that_is_stuck_is_not_ready(service: Service, client: Client) -> None:
     wait_for(lambda: client.readyz() == 200, 60)
@@ -206,3 +196,25 @@ def test_a_worker_that_is_stuck_is_not_ready(service: Service, client: Client) -
     finally:
         os.kill(pid, signal.SIGCONT)
     wait_for(lambda: client.readyz() == 200, 30)
+
+
+def test_the_command_captions_by_the_service(service: Service, tmp_path: Path) -> None:
+    (tmp_path / "coffee.jpg").write_bytes(COFFEE)
+    (tmp_path / "none.jpg").write_bytes(b"no picture")
+    words = ["captionize", ".", "--server", service.page_url, "--format", "jsonl"]
+    code = "import sys, captionize; captionize.main(); print('torch' in sys.modules)"
+    asked = [sys.executable, "-c", f"import sys; sys.argv = {words}; {code}"]
+    environ = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(asked, cwd=tmp_path, env=environ, capture_output=True, text=True)
+    first, second, torch = done.stdout.splitlines()
+    answer = requests.post(
+        f"{service.page_url}/api/captions",
+        files={"image": COFFEE},
+        data={"num_captions": 1},
+        timeout=TIMEOUT_S,
+    ).json()
+    assert json.loads(first)["captions"][0]["caption"] == answer["caption"]
+    assert json.loads(second)["captions"] == []
+    assert torch == "False"  # whoever has a service waits for no model
+    assert "none.jpg: A JPEG" in done.stderr
+    assert done.stderr.splitlines()[-1].endswith("1 failed")

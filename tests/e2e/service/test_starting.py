@@ -60,11 +60,17 @@ def test_the_check_of_a_container(service: Service, tmp_path: Path) -> None:
 
 
 def test_ctrl_c_leaves_nothing(service: Service, tmp_path: Path) -> None:
-    own = with_model(tmp_path, GOOD).start()  # a second service beside the first
+    own = with_model(tmp_path, GOOD)
+    own.environ["JAVA_TOOL_OPTIONS"] = "-Dcaptionize.log.size=2KB"
+    own.start()  # a second service beside the first
     assert len(processes_of(own)) >= 4  # launcher, Java, its worker, the page
     assert own.stop(signal.SIGINT) == 0
     assert processes_of(own) == []
     assert sorted(path.name for path in own.run_dir.iterdir()) == ["logs", "state"]
+    # A log that is too long gives way to a new one, and all but three of the older ones go.
+    logs = own.run_dir / "logs"
+    assert len([*logs.glob("ts_log*")]) == 4
+    assert sum(path.stat().st_size for path in logs.glob("ts_log*")) < 4 * 4096
     assert Client(service).readyz() == 200
 
 

@@ -24,7 +24,7 @@ def sentence_scores(captioner: Captioner, features: Tensor, tokens: Tensor) -> T
     """Log-probabilities [B, K, T] of whole sentences by teacher forcing, by the rules of
     generation: no special word, no empty sentence, padding for nothing."""
     logits = captioner.decoder.logits(
-        captioner.decoder(features, captioner.tagger(features), shift_right(tokens))
+        captioner.decoder(features, captioner.see(features), shift_right(tokens))
     )
     logits[..., [PAD, SOS, UNK]] = -torch.inf
     logits[:, :, 0, EOS] = -torch.inf
@@ -60,7 +60,7 @@ def test_a_wide_beam_finds_what_brute_force_finds(name: str, penalty: float) -> 
     ranked = scores / (every != PAD).sum(-1) ** penalty
     order = ranked.argsort(1, descending=True)
     tokens, log_probs, _ = captioner.generate(
-        features, captioner.tagger(features), len(sentences), 5, False
+        features, captioner.see(features), len(sentences), 5, False
     )
     assert tokens.tolist() == [sentences[row].tolist() for row in order]
     assert torch.allclose(log_probs.sum(-1), scores.gather(1, order), atol=1e-5)
@@ -70,10 +70,10 @@ def test_a_wide_beam_finds_what_brute_force_finds(name: str, penalty: float) -> 
 def test_a_beam_of_one_is_greedy(name: str) -> None:
     captioner = tiny_captioner(name)
     features = captioner.encoder(random_pictures(6))
-    tokens, log_probs, _ = captioner.generate(features, captioner.tagger(features), 1, 8, False)
+    tokens, log_probs, _ = captioner.generate(features, captioner.see(features), 1, 8, False)
     for b in range(6):
         one = features[b : b + 1]
-        memory, state = captioner.decoder.start(one, captioner.tagger(one), 1)
+        memory, state = captioner.decoder.start(one, captioner.see(one), 1)
         word = torch.tensor([[SOS]])
         expected: list[int] = []
         for t in range(9):
@@ -147,7 +147,7 @@ def test_the_search_ends_when_nothing_can_overtake(name: str) -> None:
     for picture in random_pictures(20):
         features = captioner.encoder(picture.unsqueeze(0))
         for wanted in taken:
-            tags = captioner.tagger(features)
+            tags = captioner.see(features)
             memory, beams = captioner.begin(features, tags, scores, steps, steps[:0])
             for t in steps:
                 beams, settled = captioner.advance(t, memory, beams, torch.arange(3) < wanted)
@@ -163,7 +163,7 @@ def test_attention_is_that_of_the_words(name: str) -> None:
     pictures = random_pictures(2)
     tokens, _, attention, *_ = captioner(pictures, 3, 6, True)
     features = captioner.encoder(pictures)
-    memory, state = captioner.decoder.start(features, captioner.tagger(features), 3)
+    memory, state = captioner.decoder.start(features, captioner.see(features), 3)
     inputs = shift_right(tokens)
     for t in range(7):
         _, state, looked = captioner.decoder.step(inputs[:, :, t], memory, state)
@@ -201,7 +201,7 @@ def test_the_encoder_stays_in_eval_mode(name: str, stages: int) -> None:
     weights = [p.detach().clone() for p in captioner.encoder.parameters()]
     optimizer = torch.optim.SGD([p for p in captioner.parameters() if p.requires_grad], 0.1)
     features = features_of(captioner, random_pictures(4))
-    tags = captioner.tagger(features)
+    tags = captioner.see(features)
     cross_entropy(captioner.decoder, features, tags, torch.randint(4, 9, (4, 2, 5))).backward()
     optimizer.step()
     after = batchnorm_state(captioner)
@@ -223,7 +223,7 @@ def test_a_real_encoder_s_statistics_do_not_move(name: str) -> None:
     captioner.train()
     before = batchnorm_state(captioner)
     features = features_of(captioner, random_pictures(2, 64))
-    tags = captioner.tagger(features)
+    tags = captioner.see(features)
     cross_entropy(captioner.decoder, features, tags, torch.randint(4, 9, (2, 1, 5))).backward()
     after = batchnorm_state(captioner)
     assert len(before) > 100

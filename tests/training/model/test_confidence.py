@@ -21,7 +21,7 @@ WORDS, CHANNELS = 9, 5
 TOKENS = torch.tensor([[[4, 6, 5, 7, EOS], [4, 8, EOS, PAD, PAD]]])
 LOG_PROBS = torch.tensor([[[0.9, 0.5, 0.8, 0.3, 0.7], [0.9, 0.2, 0.6, 1.0, 1.0]]]).log()
 # Two things: word 6 stands for one of them, and no word that is said for the other.
-TAGS = Tags(torch.tensor([[6, 5]]), torch.tensor([[0.5, 0.25]]))
+TAGS = Tags(torch.tensor([[6, 5]]), torch.tensor([[0.5, 0.25]]), torch.ones(1))
 MEANS = torch.tensor([PAD, PAD, PAD, PAD, PAD, PAD, 6, PAD, PAD])
 FEATURES = torch.linspace(-1, 1, 4 * CHANNELS).view(1, 4, CHANNELS)
 
@@ -65,7 +65,10 @@ def test_fitted_it_is_a_product_of_two_logistic_functions(fitted: Calibration) -
 
 def test_it_does_without_tags(fitted: Calibration) -> None:
     signs = fitted.signs(
-        Tags(TAGS.words[:, :0], TAGS.probabilities[:, :0]), MEANS, TOKENS, LOG_PROBS
+        TAGS._replace(words=TAGS.words[:, :0], probabilities=TAGS.probabilities[:, :0]),
+        MEANS,
+        TOKENS,
+        LOG_PROBS,
     )
     assert not signs[..., 2:].any()
     assert torch.equal(signs[..., :2], fitted.signs(TAGS, MEANS, TOKENS, LOG_PROBS)[..., :2])
@@ -111,7 +114,7 @@ def test_it_is_a_number_whatever_comes(
     fitted.fitted.fill_(is_fitted)
     fitted.photo[0] = -1
     features = torch.full((2, 4, CHANNELS), value)
-    tags = Tags(TAGS.words.expand(2, -1), TAGS.probabilities.expand(2, -1))
+    tags = Tags(*(tensor.expand(2, *tensor.shape[1:]) for tensor in TAGS))
     features[0, ::2] *= -1
     log_probs = torch.full((2, 2, 5), log_prob)
     log_probs[1] = LOG_PROBS[0]
@@ -153,7 +156,7 @@ def test_a_captioner_has_it_in_every_form(decoder: str, tmp_path: Path) -> None:
     exported = export(captioner, tmp_path / "plain.pt", onnx=False)
     plain = check(torch.jit.script(captioner), exported, torch.jit.freeze(exported))
     features = captioner.encoder(pictures)
-    tokens, log_probs, _ = captioner.generate(features, captioner.tagger(features), 3, 6, False)
+    tokens, log_probs, _ = captioner.generate(features, captioner.see(features), 3, 6, False)
     means = log_probs.sum(-1) / (tokens != PAD).sum(-1)
     assert torch.allclose(plain, means.exp())
 

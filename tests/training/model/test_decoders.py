@@ -16,7 +16,9 @@ from training.trainer.epochs import shift_right
 
 WORDS, CHANNELS, CELLS = 11, 6, 5
 TAGS = Tags(
-    torch.tensor([[4, 5], [6, 7], [9, 8]]), torch.tensor([[0.9, 0.1], [0.5, 0.2], [0.7, 0]])
+    torch.tensor([[4, 5], [6, 7], [9, 8]]),
+    torch.tensor([[0.9, 0.1], [0.5, 0.2], [0.7, 0]]),
+    torch.tensor([0.0, 1.0, 0.5]),
 )
 
 
@@ -80,7 +82,7 @@ def test_captions_and_pictures_do_not_mix(
     together, _ = stepwise(decoder, features, captions)
     for b in range(3):
         for c in range(2):
-            own = Tags(TAGS.words[b : b + 1], TAGS.probabilities[b : b + 1])
+            own = Tags(*(tensor[b : b + 1] for tensor in TAGS))
             alone, _ = stepwise(decoder, features[b : b + 1], captions[b : b + 1, c : c + 1], own)
             assert torch.allclose(together[b, c], alone[0, 0], atol=1e-5)
 
@@ -106,11 +108,13 @@ def test_tags_matter_to_a_decoder_that_reads_them(
     decoder: Decoder, features: Tensor, captions: Tensor
 ) -> None:
     one = decoder(features, TAGS, captions)
-    words = decoder(features, Tags(TAGS.words.flip(0), TAGS.probabilities), captions)
-    sure = decoder(features, Tags(TAGS.words, TAGS.probabilities.flip(1)), captions)
+    words = decoder(features, TAGS._replace(words=TAGS.words.flip(0)), captions)
+    sure = decoder(features, TAGS._replace(probabilities=TAGS.probabilities.flip(1)), captions)
+    elsewhere = decoder(features, TAGS._replace(elsewhere=1 - TAGS.elsewhere), captions)
     reads = isinstance(decoder, AttentionDecoder)
     assert torch.allclose(one[0], words[0], atol=1e-2) is not reads
     assert torch.allclose(one[0], sure[0], atol=1e-2) is not reads
+    assert torch.allclose(one[0], elsewhere[0], atol=1e-2) is not reads
 
 
 def test_dropout_acts_in_training_alone(

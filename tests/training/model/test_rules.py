@@ -91,9 +91,10 @@ def test_what_names_a_tag_is_no_part_of_another_name() -> None:
 def worth(probability: float, rules: Rules, outlook: float = 1.0) -> Tensor:
     means = torch.full((WORDS,), PAD)
     means[[DOG, DOGS]] = DOG
-    tags = Tags(torch.tensor([[DOG, SIDE]]), torch.tensor([[probability, 0.1]]))
     rules.elsewhere[0] = 100.0
-    return rules.wishes(torch.tensor([[[outlook, 0.0, 0.0]]]), tags, means)[0]
+    elsewhere = rules.unlike(torch.tensor([[[outlook, 0.0, 0.0]]]))
+    tags = Tags(torch.tensor([[DOG, SIDE]]), torch.tensor([[probability, 0.1]]), elsewhere)
+    return rules.wishes(tags, means)[0]
 
 
 def test_a_sure_tag_is_worth_naming_in_either_number() -> None:

@@ -25,7 +25,7 @@ def tagger(count: int = 3) -> Tagger:
 
 
 def test_the_classes_of_a_word_are_summed() -> None:
-    tags = tagger()(torch.zeros(2, 4, CHANNELS))
+    tags = tagger()(torch.zeros(2, 4, CHANNELS), torch.ones(2))
     assert tags.words[:, 0].tolist() == [DOG, DOG] or tags.words[:, 0].tolist() == [CAT, CAT]
     assert {
         int(w): float(p) for w, p in zip(tags.words[0], tags.probabilities[0], strict=True)
@@ -44,14 +44,14 @@ def test_tags_follow_the_features_of_each_picture() -> None:
         seeing.classifier.weight[3, 1] = 50.0
     features = torch.zeros(2, 4, CHANNELS)
     features[0, :, 0] = features[1, :, 1] = 1.0
-    tags = seeing(features)
+    tags = seeing(features, torch.ones(2))
     assert tags.words[:, 0].tolist() == [DOG, CUP]
     assert (tags.probabilities[:, 0] > 0.99).all()
 
 
 def test_without_tags_there_are_none_and_no_weights() -> None:
     silent = Tagger(WORDS, CHANNELS, 0)
-    tags = silent(torch.zeros(2, 4, CHANNELS))
+    tags = silent(torch.zeros(2, 4, CHANNELS), torch.ones(2))
     assert tags.words.shape == tags.probabilities.shape == (2, 0)
     assert silent.classifier.weight.numel() == 0
     silent.load_state_dict({})  # of an archive from before there were tags

@@ -40,14 +40,14 @@ def slopes(words: Tensor) -> list[float]:
 
 def test_the_words_fit_finds_the_truth() -> None:
     signs, shares = synthetic(8000)
-    words = fit_words(signs, torch.ones(8000), shares)
+    words = fit_words(signs, torch.ones(8000), shares, torch.ones_like(shares))
     assert slopes(words) == pytest.approx([-2, 5, -2], abs=0.2)
 
 
 def test_the_words_fit_knows_of_the_factor() -> None:
     signs, shares = synthetic(8000)
     photo = torch.rand(8000, generator=torch.Generator().manual_seed(1))
-    words = fit_words(signs, photo, shares * photo)
+    words = fit_words(signs, photo, shares * photo, torch.ones_like(shares))
     assert slopes(words) == pytest.approx([-2, 5, -2], abs=0.2)
 
 
@@ -55,7 +55,7 @@ def test_the_words_fit_knows_of_the_factor() -> None:
 @pytest.mark.parametrize("count", [1, 4, 100])
 def test_a_few_pictures_that_agree_prove_little(share: float, count: int) -> None:
     signs, shares = torch.full((count, SIGNS), 0.9), torch.full((count,), share)
-    words = fit_words(signs, torch.ones(count), shares)
+    words = fit_words(signs, torch.ones(count), shares, torch.ones_like(shares))
     confidence = (words[0] + 0.9 * words[1:].sum()).sigmoid()
     assert float(confidence) == pytest.approx((share * count + 0.5) / (count + 1), abs=0.01)
     assert ((words[1:].abs() > 0) & (words[1:].abs() < 100)).all()
@@ -63,7 +63,7 @@ def test_a_few_pictures_that_agree_prove_little(share: float, count: int) -> Non
 
 def test_surer_words_never_make_it_less_sure() -> None:
     signs, shares = synthetic(500)
-    words = fit_words(signs, torch.ones(500), 1 - shares)
+    words = fit_words(signs, torch.ones(500), 1 - shares, torch.ones_like(shares))
     assert 0 < words[1] < 0.2
     assert -0.2 < words[-1] < 0
 

@@ -11,7 +11,7 @@ from tests.training.drawn import DEV, TEST, drawings, write_captions, write_kagg
 from training import evaluate
 from training.metrics import coco
 from training.packaging import evaluation
-from training.packaging.inference import Caption, Result
+from training.pictures.results import Caption, Result
 
 
 def test_scores_of_the_dev_split(scores: Path) -> None:

@@ -34,7 +34,7 @@ def test_all_forms_say_the_same(name: str, tmp_path: Path) -> None:
                 found = module(pictures, beam, length, True)
             assert torch.equal(expected[0], found[0])
             for ours, theirs in zip(expected[1:], found[1:], strict=True):
-                assert torch.allclose(ours, theirs, atol=1e-4)
+                assert torch.allclose(ours, theirs, atol=3e-4)
 
 
 @torch.no_grad()

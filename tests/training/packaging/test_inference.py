@@ -12,13 +12,16 @@ import pytest
 import torch
 
 from handler.captioner import Captioner, Trust
+from handler.decode import SQUEEZED
 from handler.engines import Beams, Search
+from handler.text import WholeWords
 from tests.handler.conftest import WORDS, ToyCaptioner
 from tests.training.drawn import SHOWN
 from training.data.splits import Example
 from training.metrics.coco import CocoScorer
 from training.packaging.evaluation import evaluate
-from training.packaging.inference import Caption, Result, caption_pictures, load_model, trust_of
+from training.packaging.inference import caption_pictures, load_model, trust_of
+from training.pictures.results import Caption, Result
 from training.trainer import checkpoint
 
 
@@ -115,6 +118,8 @@ class Short:
 
     image_size = 8
     vocabulary = ["<PAD>", "<SOS>", "<EOS>", "<UNK>", "a"]
+    words = WholeWords(vocabulary)
+    fit = SQUEEZED
     trust = Trust(right=0.4, check=0.1)
 
     def __call__(self, images: torch.Tensor, search: Search) -> Beams:

@@ -44,7 +44,7 @@ CAPTIONS = torch.tensor(
 def test_the_loss_is_the_mean_over_words_without_padding(
     captioner: Captioner, features: Tensor
 ) -> None:
-    decoder, tags = captioner.decoder, captioner.tagger(features)
+    decoder, tags = captioner.decoder, captioner.see(features)
     logits = decoder.logits(decoder(features, tags, shift_right(CAPTIONS)))
     taken = -logits.log_softmax(-1).gather(-1, CAPTIONS.unsqueeze(-1)).squeeze(-1)
     expected = taken[CAPTIONS != PAD].mean()
@@ -59,7 +59,7 @@ def test_the_loss_is_the_mean_over_words_without_padding(
 def test_the_word_before_is_the_input_and_no_words_are_lost_from_gradients(
     captioner: Captioner, features: Tensor
 ) -> None:
-    cross_entropy(captioner.decoder, features, captioner.tagger(features), CAPTIONS).backward()
+    cross_entropy(captioner.decoder, features, captioner.see(features), CAPTIONS).backward()
     rows = captioner.decoder.embedding.weight.grad
     assert rows is not None
     if captioner.decoder.__class__.__name__ == "LSTMDecoder":  # embeddings are inputs alone
@@ -74,7 +74,7 @@ def test_scheduled_sampling_replaces_a_share_of_the_words(
     inputs = shift_right(torch.full((3, 200, 12), 7))
     inputs[:, :, 9:] = PAD
     torch.manual_seed(0)
-    tags = captioner.tagger(features)
+    tags = captioner.see(features)
     mixed = _mix_own_words(captioner.decoder, features, tags, inputs, 0.25)
     assert (mixed[:, :, 0] == SOS).all()
     assert (mixed[:, :, 9:] == PAD).all()
@@ -92,7 +92,7 @@ def test_scheduled_sampling_puts_a_word_where_it_was_drawn(
 ) -> None:
     """The word drawn for place t is the input of place t + 1."""
     inputs = shift_right(torch.randint(4, 12, (3, 2, 6)))
-    tags = captioner.tagger(features)
+    tags = captioner.see(features)
     logits = captioner.decoder.logits(captioner.decoder(features, tags, inputs))
     monkeypatch.setattr(epochs, "draw", lambda probabilities: probabilities.argmax(-1))
     mixed = _mix_own_words(captioner.decoder, features, tags, inputs, 1.0)
@@ -120,7 +120,7 @@ def test_what_cannot_come_is_not_drawn_at_the_ends_of_chance(
 @torch.no_grad()
 def test_words_are_not_drawn_from_what_is_no_probability(captioner: Captioner) -> None:
     broken = torch.full((1, 4, captioner.encoder.channels), float("nan"))
-    tags = captioner.tagger(torch.zeros_like(broken))
+    tags = captioner.see(torch.zeros_like(broken))
     with pytest.raises(TrainingError, match="The probability of a word became nan"):
         _mix_own_words(captioner.decoder, broken, tags, CAPTIONS[:1], 0.5)
     with pytest.raises(TrainingError, match="The probability of a word became nan"):
@@ -130,7 +130,7 @@ def test_words_are_not_drawn_from_what_is_no_probability(captioner: Captioner) -
 @torch.no_grad()
 def test_samples_are_whole_sentences(captioner: Captioner, features: Tensor) -> None:
     torch.manual_seed(0)
-    drawn = sample(captioner, features, captioner.tagger(features), 40, 6)
+    drawn = sample(captioner, features, captioner.see(features), 40, 6)
     assert drawn.shape == (3, 40, 7)
     for row in drawn.flatten(0, 1).tolist():
         words = row[: row.index(EOS)]
@@ -144,8 +144,8 @@ def test_samples_come_as_often_as_their_probability_says(
     captioner: Captioner, features: Tensor
 ) -> None:
     torch.manual_seed(0)
-    drawn = sample(captioner, features, captioner.tagger(features), 4000, 6)[:, :, 0]
-    memory, state = captioner.decoder.start(features, captioner.tagger(features), 1)
+    drawn = sample(captioner, features, captioner.see(features), 4000, 6)[:, :, 0]
+    memory, state = captioner.decoder.start(features, captioner.see(features), 1)
     logits, _, _ = captioner.decoder.step(torch.full((3, 1), SOS), memory, state)
     logits[..., [PAD, SOS, UNK, EOS]] = -torch.inf
     expected = logits.softmax(-1)[:, 0]
@@ -155,7 +155,7 @@ def test_samples_come_as_often_as_their_probability_says(
 
 def test_sentence_scores_can_be_learnt_from(captioner: Captioner, features: Tensor) -> None:
     drawn = torch.cat([CAPTIONS, torch.full((3, 2, 2), PAD)], -1)
-    tags = captioner.tagger(features)
+    tags = captioner.see(features)
     scores = sentence_log_probs(captioner, features, tags, drawn)
     logits = captioner.decoder.logits(captioner.decoder(features, tags, shift_right(drawn)))
     logits = logits + captioner.forbidden

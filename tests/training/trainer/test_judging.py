@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -20,6 +22,11 @@ from training.trainer.optimisation import TrainingError
 CAPTIONS = ("a red circle on white", "a", "a green square")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _steady_scores() -> None:
+    """The scores as they are, in place of those of the other modules."""
+
+
 @pytest.fixture
 def dataset(tmp_path: Path) -> CaptionDataset:
     drawn = zip(drawings([0]), CAPTIONS, strict=False)
@@ -28,9 +35,10 @@ def dataset(tmp_path: Path) -> CaptionDataset:
     return CaptionDataset(examples, vocabulary, image_size=IMAGE_SIZE)
 
 
-def judge(dataset: CaptionDataset, batch_size: int) -> Judge:
+def judge(dataset: CaptionDataset, batch_size: int, others: dict[str, Any] | None = None) -> Judge:
     config = TrainConfig(beam_size=2, max_length=5)
-    return Judge(get_loader(dataset, batch_size=batch_size), config, torch.device("cpu"))
+    loader = get_loader(dataset, batch_size=batch_size)
+    return Judge(loader, config, torch.device("cpu"), others)
 
 
 def test_the_loss_weighs_words_not_batches(dataset: CaptionDataset) -> None:
@@ -48,6 +56,18 @@ def test_scores_are_those_of_a_captioner_that_does_not_drop_out(dataset: Caption
     assert set(scores) == {"loss_dev", "cider", *(f"bleu_{n}" for n in range(1, 5))}
     assert not captioner.decoder.training
     assert scores["loss_dev"] == judge(dataset, 2).caption(captioner)[0]
+
+
+def test_other_sets_count_as_much_as_the_dev_split(dataset: CaptionDataset) -> None:
+    captioner = tiny_captioner("attention", vocab_size=len(dataset.vocabulary))
+    others = [replace(e, captions=("a blue square",)) for e in dataset.examples]
+    other = CaptionDataset(others, dataset.vocabulary, image_size=IMAGE_SIZE)
+    alone, apart = judge(dataset, 3)(captioner), judge(other, 3)(captioner)
+    both = judge(dataset, 3, {"own": get_loader(other, batch_size=2)})(captioner)
+    assert alone["cider"] != apart["cider"]
+    mean = (alone["cider"] + apart["cider"]) / 2
+    expected = {"cider": mean, "cider_dev": alone["cider"], "cider_own": apart["cider"]}
+    assert both == pytest.approx({**alone, **expected})
 
 
 def test_examples_stand_beside_a_reference(dataset: CaptionDataset) -> None:

@@ -112,6 +112,28 @@ def test_self_critical_epochs_are_judged_mixed_with_what_was_before(
     assert equal(weights(run.folder.path / "best.pt"), judged[5])
 
 
+def test_the_weights_to_start_from_have_their_share_in_the_final_ones(
+    make: Callable[..., Trainer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make("before", epochs=1).fit()
+    start = read_start(make("before").folder.path / "best.pt")
+    run = make(epochs=1, scst_epochs=1, scst_share=1.0, init_share=0.25, more={"start": start})
+    judged: list[dict[str, Tensor]] = []
+    plain = Judge._scores
+
+    def watched(judge: Judge, model: Captioner) -> dict[str, float]:
+        judged.append({name: value.clone() for name, value in model.state_dict().items()})
+        return {**plain(judge, model), "cider": float(len(judged))}
+
+    monkeypatch.setattr(Judge, "_scores", watched)
+    run.fit()
+    average = checkpoint.read(run.folder.path / "last.pt")["optimisation"]["average"]
+    after = {name: average[f"module.{name}"] for name in judged[0]}
+    assert not equal(judged[0], after)
+    assert equal(judged[-1], blend(judged[0], after, 0.75))
+    assert equal(weights(run.folder.path / "best.pt"), judged[-1])
+
+
 def test_self_critical_training_alone_is_not_mixed_with_untrained_weights(
     make: Callable[..., Trainer],
 ) -> None:

@@ -40,7 +40,7 @@ def test_known_words_keep_their_scores_among_more_words(decoder: str) -> None:
     )
     features = trained.encoder(random_pictures(3))
     assert torch.equal(larger.encoder(random_pictures(3)), features)
-    tokens, tags = torch.randint(4, 12, (3, 2, 5)), trained.tagger(features)
+    tokens, tags = torch.randint(4, 12, (3, 2, 5)), trained.see(features)
     expected = trained.decoder.logits(trained.decoder(features, tags, tokens))
     found = larger.decoder.logits(larger.decoder(features, tags, tokens))
     torch.testing.assert_close(found[..., :12], expected, rtol=1e-4, atol=1e-4)

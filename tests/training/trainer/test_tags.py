@@ -97,7 +97,8 @@ def test_text_teaches_to_name_the_tag() -> None:
     @torch.no_grad()
     def named(word: str, *tags: str) -> float:
         """The probability that a sentence about ``tags`` goes on with ``word`` after "a"."""
-        told = Tags(torch.tensor([[code[tag] for tag in tags]]), torch.tensor([[0.9, 0.05]]))
+        words = torch.tensor([[code[tag] for tag in tags]])
+        told = Tags(words, torch.tensor([[0.9, 0.05]]), torch.ones(1))
         words = torch.tensor([[[SOS, code["a"]]]])
         hidden = decoder(torch.zeros(1, 1, encoder.channels), told, words)
         return float(decoder.logits(hidden).softmax(-1)[0, 0, 1, code[word]])

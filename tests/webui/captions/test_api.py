@@ -206,3 +206,10 @@ def test_a_picture_without_a_file_name_arrives_as_it_is(
     [seen] = torchserve.predictions()
     assert seen.body == picture
     assert seen.headers["X-Beam-Size"] == "2"
+
+
+def test_the_words_are_chosen_too(client: FlaskClient, torchserve: FakeTorchServe) -> None:
+    assert post(client, people="neutral", alternatives="different").status_code == 200
+    [seen] = torchserve.predictions()
+    assert (seen.headers["X-People"], seen.headers["X-Alternatives"]) == ("neutral", "different")
+    check(post(client, people="all"), 400, "InvalidOption", "named or neutral")

@@ -168,6 +168,23 @@ def test_a_start_that_takes_too_long_is_503(
     assert response.headers["Retry-After"] == "3"
 
 
+def test_where_nobody_was_answered_meanwhile_it_is_503(
+    make_app: Callable[..., Flask], torchserve: FakeTorchServe
+) -> None:
+    client = make_app(TIMEOUT_S=0.2).test_client()
+    assert post(client).status_code == 200
+    torchserve.reply(200, ANSWER, wait=1)
+    check(post(client), 503, "Busy", "Try again in a few seconds")
+
+
+def test_where_the_worker_died_before_it_is_503(
+    make_app: Callable[..., Flask], torchserve: FakeTorchServe
+) -> None:
+    die(torchserve, 1, 507)
+    torchserve.reply(200, ANSWER, wait=3)
+    check(post(make_app(TIMEOUT_S=1.5).test_client()), 503, "Busy", "Try again in a few seconds")
+
+
 def test_a_failed_prediction_is_not_repeated(
     client: FlaskClient, torchserve: FakeTorchServe
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -26,43 +27,49 @@ def caption(text: str, *words: str) -> answer.Caption:
 @pytest.mark.parametrize(
     ("text", "words", "expected"),
     [
-        ("a dog runs", ["a", "dog", "runs"], ["a", " ", "dog", " ", "runs"]),
+        ("a dog runs", ["a", "dog", "runs"], ["A", " ", "dog", " ", "runs"]),
         (
             "a dog's ball.",
             ["a", "dog", "'s", "ball", "."],
-            ["a", " ", "dog", "'s", " ", "ball", "."],
+            ["A", " ", "dog", "'s", " ", "ball", "."],
         ),
-        ("a a", ["a", "a"], ["a", " ", "a"]),
-        ("the end!", ["the", "end"], ["the", " ", "end", "!"]),
-        ("something else", ["a", "dog"], ["something else"]),
-        ("dog a", ["a", "dog"], ["dog a"]),
-        ("a dog", [""], ["a dog"]),
+        ("a a", ["a", "a"], ["A", " ", "a"]),
+        ("the end!", ["the", "end"], ["The", " ", "end", "!"]),
+        ("something else", ["a", "dog"], ["Something else"]),
+        ("dog a", ["a", "dog"], ["Dog a"]),
+        ("a dog", [""], ["A dog"]),
         ("", [], []),
     ],
 )
 def test_a_caption_is_cut_at_its_words(text: str, words: list[str], expected: list[str]) -> None:
     cut = shading.pieces(caption(text, *words))
     assert [piece.text for piece in cut] == expected
-    assert "".join(piece.text for piece in cut) == text
+    assert "".join(piece.text for piece in cut) == shading.sentence(text)
 
 
 @pytest.mark.parametrize(
-    ("probability", "level", "text"),
+    ("share", "text"),
+    [(1, "100%"), (0.79, "79%"), (0.125, "13%"), (0.001, "<1%")],
+)
+def test_shares_become_percents(share: float, text: str) -> None:
+    assert shading.percent(share) == text
+
+
+@pytest.mark.parametrize(
+    ("word", "probability", "tags", "expected"),
     [
-        (1, 0, "100%"),
-        (0.8, 0, "80%"),
-        (0.79, 1, "79%"),
-        (0.5, 2, "50%"),
-        (0.125, 4, "13%"),
-        (0.2, 3, "20%"),
-        (0.001, 4, "<1%"),
+        ("dog", 0.19, [], True),
+        ("dog", 0.2, [], False),
+        ("a", 0.01, [], False),
+        ("dog", 0.01, [("dog", 0.5)], False),
+        ("dog", 0.01, [("dog", 0.49), ("cat", 0.9)], True),
     ],
 )
-def test_probabilities_become_levels_and_percents(
-    probability: float, level: int, text: str
+def test_only_words_that_name_something_are_in_doubt(
+    word: str, probability: float, tags: list[tuple[str, float]], *, expected: bool
 ) -> None:
-    assert shading.doubt(probability) == level
-    assert shading.percent(probability) == text
+    given: Any = {"tags": [{"word": name, "probability": sure} for name, sure in tags]}
+    assert shading.doubtful({"word": word, "probability": probability}, given) is expected
 
 
 @pytest.mark.parametrize(
@@ -98,24 +105,41 @@ def test_a_picture_is_shown_back_only_where_a_browser_can() -> None:
 
 
 @pytest.mark.parametrize(
-    ("confidence", "more", "mark"),
+    ("confidence", "more", "side", "level"),
     [
-        (0.39, {}, "check"),
-        (0.4, {}, "right"),
-        (0.1, {"trust": "right"}, "right"),
-        (0.9, {"trust": "check"}, "check"),
-        (0.9, {"trust": "unknown"}, "unknown"),
+        (0.39, {}, 640, "check"),
+        (0.4, {}, 640, "right"),
+        (0.1, {"trust": "right"}, 640, "right"),
+        (0.9, {"trust": "check"}, 640, "check"),
+        (0.9, {"trust": "unknown"}, 640, "unknown"),
+        (0.9, {"trust": "right"}, 15, "unknown"),
+        (0.9, {"trust": "right"}, 16, "right"),
     ],
 )
-def test_a_caption_is_marked_by_its_trust_or_else_its_confidence(
-    confidence: float, more: dict[str, Any], mark: str
+def test_a_caption_has_its_trust_or_else_that_of_its_confidence(
+    confidence: float, more: dict[str, Any], side: int, level: str
 ) -> None:
     one: Any = {**caption("a dog", "a", "dog"), "confidence": confidence, **more}
-    assert shading.mark(one) == shading.MARKS[mark]
+    given: Any = {"captions": [one], "image": {"width": 640, "height": side}}
+    assert shading.trust(given) == level
 
 
-def test_the_script_has_the_same_levels() -> None:
-    script = (Path(webui.__file__).parent / "static/js/captions/words.js").read_text()
-    assert f"LEVELS = {list(shading.LEVELS)};" in script
-    assert f"UNSURE_BELOW = {shading.UNSURE_BELOW};" in script
-    assert all(f'  {trust}: "{mark}",' in script for trust, mark in shading.MARKS.items())
+def test_no_trust_is_made_up_for_a_confidence_that_was_never_fitted() -> None:
+    given: Any = {"captions": [caption("a dog", "a", "dog")], "image": ANSWER["image"]}
+    assert shading.trust({**given, "calibrated": False}) is None
+
+
+def test_the_script_has_the_same_rules() -> None:
+    scripts = Path(webui.__file__).parent / "static/js/captions"
+    words, trust, view = (
+        (scripts / name).read_text() for name in ("words.js", "trust.js", "result/view.js")
+    )
+    assert f"DOUBTFUL_BELOW = {shading.DOUBTFUL_BELOW};" in words
+    listed = re.search(r"FUNCTION_WORDS = new Set\(\((.*?)\)\.split", words, re.DOTALL)
+    assert listed
+    assert set(" ".join(re.findall(r'"([^"]*)"', listed[1])).split()) == shading.FUNCTION_WORDS
+    assert f"CHECK_BELOW = {shading.CHECK_BELOW};" in trust
+    assert f"SMALLEST = {shading.SMALLEST};" in trust
+    assert f">= {shading.SURE_TAG})" in trust
+    assert all(f'  {level}: "{mark}",' in trust for level, mark in shading.MARKS.items())
+    assert all(f'  {level}: "{text}",' in view for level, text in shading.MEANING.items())

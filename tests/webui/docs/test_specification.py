@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -29,20 +29,6 @@ def routes(app: Flask) -> set[tuple[str, str]]:
         for method in rule.methods or ()
         if rule.endpoint != "static" and method not in ("HEAD", "OPTIONS")
     }
-
-
-def examples(node: Any) -> Iterator[tuple[Any, dict[str, Any]]]:
-    """Every example with its schema, wherever both stand side by side."""
-    if isinstance(node, dict):
-        if "example" in node and "schema" in node:
-            yield node["example"], node["schema"]
-        elif "example" in node:
-            yield node["example"], node
-        for value in node.values():
-            yield from examples(value)
-    elif isinstance(node, list):
-        for value in node:
-            yield from examples(value)
 
 
 def test_it_is_valid() -> None:
@@ -72,12 +58,20 @@ def test_every_operation_says_what_it_is() -> None:
     assert len(names) == len(set(names))
 
 
+ADMINISTRATOR = [{"token": []}, {"session": []}]
+KEY = [{}, {"key": []}]  # where keys are set
+
+
 def test_what_is_the_administrators_asks_for_a_credential() -> None:
-    public = ("/api/captions", "/api/explanations", "/api/versions", "/api/votes")
-    open_to_all = {*public, "/api/openapi.json", "/api/docs"}
+    foreign = ("Ollama", "OpenAI", "Open Inference Protocol")
+    probes = ("/v2/health/live", "/v2/health/ready")
+    with_key = {f"/api/{name}" for name in ("captions", "explanations", "inscriptions", "votes")}
+    open_to_all = {"/api/versions", "/api/openapi.json", "/api/docs"}
     for path, _, operation in specified.operations():
-        closed = path.startswith("/api/") and path not in open_to_all
-        assert operation.get("security", []) == ([{"token": []}, {"session": []}] if closed else [])
+        keyed = path in with_key or (operation["tags"][0] in foreign and path not in probes)
+        closed = path.startswith("/api/") and path not in open_to_all and not keyed
+        wanted = KEY if keyed else ADMINISTRATOR if closed else []
+        assert operation.get("security", []) == wanted, path
         if closed:
             assert {"401", "403", "429", "default"} <= set(operation["responses"]), path
 
@@ -89,13 +83,14 @@ def test_every_answer_has_what_all_answers_have() -> None:
         for answer in map(specified.resolved, operation["responses"].values()):
             assert "X-Request-ID" in answer["headers"], path
         errors = specified.resolved(operation["responses"]["default"])["content"]
-        assert ("application/json" in errors) is path.startswith("/api/")
+        assert ("application/json" in errors) is path.startswith(("/api/", "/v1/", "/v2"))
         names = [specified.resolved(one)["name"] for one in operation.get("parameters", [])]
-        assert ("X-CSRFToken" in names) is ("security" in operation and method != "get"), path
+        closed = operation.get("security") == ADMINISTRATOR
+        assert ("X-CSRFToken" in names) is (closed and method != "get"), path
 
 
 def test_every_example_fits_its_schema() -> None:
-    found = list(examples(specification.specification()))
+    found = list(specified.examples(specification.specification()))
     assert len(found) > 20
     for example, schema in found:
         specified.check(example, schema)

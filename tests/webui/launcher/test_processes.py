@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from webui.launcher import processes
 from webui.launcher.processes import Server
 
 # A parent with a child that ignores SIGTERM; both print their process ids.
@@ -107,6 +108,27 @@ def test_output_goes_to_the_log_and_replaces_an_older_one(tmp_path: Path) -> Non
     while server.exit_status is None:
         time.sleep(0.02)
     assert sorted(log.read_text().split()) == ["err", "out"]
+    server.stop(0)
+
+
+def test_a_long_log_begins_anew_under_its_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes, "LOG_BYTES", 100)
+    log = tmp_path / "log"
+    counting = "import time\nfor n in range(99): print(f'{n:9}', flush=True); time.sleep(0.005)"
+    server = start(counting, log)
+    longest = 0
+    while server.exit_status is None:
+        server.bound_log()
+        longest = max(longest, log.stat().st_size)
+        time.sleep(0.01)
+    assert longest < 500
+    kept = "".join(path.read_text() for path in tmp_path.iterdir()).split()
+    assert "98" in kept
+    assert "0" not in kept
+    log.unlink()
+    server.bound_log()  # not there: nothing to do
     server.stop(0)
 
 

@@ -163,6 +163,39 @@ def test_uploads_that_wait_leave_threads_for_health(
         assert answered(first) == (200, b"1")
 
 
+@pytest.mark.parametrize("leaves", [False, True])
+def test_who_waits_too_long_for_a_thread_is_told_so_and_who_has_gone_is_passed_over(
+    serving: Serve, monkeypatch: pytest.MonkeyPatch, leaves: bool
+) -> None:
+    monkeypatch.setattr(bridge, "UPLOADS", 1)
+    monkeypatch.setattr(bridge, "TURN_S", 60.0 if leaves else 0.1)
+    begun, free = threading.Semaphore(0), threading.Event()
+    lengths = []
+
+    def app(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+        lengths.append(environ["CONTENT_LENGTH"])
+        begun.release()
+        assert free.wait(10)
+        return size_of_body(environ, start)
+
+    address = ("127.0.0.1", serving(app))
+    with socket.create_connection(address) as first, socket.create_connection(address) as second:
+        first.sendall(head(1) + b"x")
+        assert begun.acquire(timeout=10)
+        second.sendall(head(2) + b"xx")
+        time.sleep(0.2)  # until it waits for the thread, for too long
+        if leaves:
+            second.close()
+            time.sleep(0.1)
+        free.set()
+        assert answered(first) == (200, b"1")
+        if not leaves:
+            assert answered(second) == (503, b"Busy")
+        first.sendall(head(3) + b"xxx")
+        assert answered(first) == (200, b"3")
+    assert lengths == (["1", "3"] if leaves else ["1", "2", "3"])
+
+
 def test_an_answer_is_streamed_and_ends_with_its_client(serving: Serve) -> None:
     go_on, closed = threading.Event(), threading.Event()
 

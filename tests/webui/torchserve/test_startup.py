@@ -25,7 +25,7 @@ def test_the_same_processes_may_take_long() -> None:
 def test_the_last_error_is_of_these_workers_and_of_this_start(tmp_path: Path) -> None:
     path = tmp_path / "model_log.log"
     assert Startup(path).last_error() is None
-    path.write_text("W-9000-m_1.0-stdout MODEL_LOG - OSError: long ago\n")
+    path.write_text("W-9000-m_1.0-stdout MODEL_LOG - OSError: long ago\n" * 2)
     every, second, third = (Startup(path, worker) for worker in ("", "-m_2.0-", "-m_3.0-"))
     with path.open("a") as log:
         log.write("W-9001-m_2.0-stdout MODEL_LOG - Traceback (most recent call last):\n")
@@ -34,6 +34,8 @@ def test_the_last_error_is_of_these_workers_and_of_this_start(tmp_path: Path) ->
     assert every.last_error() == "ValueError: another's"
     assert second.last_error() == "torch.OutOfMemoryError: too much"
     assert third.last_error() is None
+    path.write_text("W-9002-m_3.0-stdout MODEL_LOG - OSError: in a new file\n")
+    assert third.last_error() == "OSError: in a new file"
 
 
 def test_without_the_log_there_is_no_reason() -> None:

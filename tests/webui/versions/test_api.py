@@ -44,6 +44,8 @@ def test_the_models_are_listed(second: Admin) -> None:
         "queue": {"remaining": 64, "pending": 0},
         "card": {"encoder": "drawn", "date": "2026-01-01", "scores": {"cider": 0.5}},
         "behind": False,
+        "note": "",
+        "tags": [],
     }
     assert second("GET", "/models/captioner/2.0").get_json() == other
 
@@ -153,3 +155,32 @@ def test_a_state_that_cannot_be_written_is_said(make_app: MakeApp, tmp_path: Pat
     app = make_app(ADMIN_TOKEN=TOKEN, STATE_DIR=str(tmp_path / "file" / "state"))
     answer = Admin(app.test_client())("GET", "/models").get_json()
     assert "cannot be written" in answer["unsaved"]
+
+
+def test_a_version_has_a_note_and_tags(second: Admin) -> None:
+    note = {"note": "Trained on our photos.", "tags": ["ours", "ours", "try"]}
+    answer = second("PUT", "/models/captioner/2.0/note", note)
+    assert answer.status_code == 200
+    assert (answer.get_json()["note"], answer.get_json()["tags"]) == (note["note"], ["ours", "try"])
+    assert second("DELETE", "/models/captioner/2.0").status_code == 204
+    second.job("POST", "/models", {"archive": "second.mar"})  # it is remembered
+    assert second("GET", "/models/captioner/2.0").get_json()["tags"] == ["ours", "try"]
+    said = [entry["message"] for entry in second.audit() if entry["action"] == "note"]
+    assert said == ["The note and the tags of captioner 2.0 are changed."]
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ({"note": 1}, "at most 2000 characters"),
+        ({"note": "x" * 2001}, "at most 2000 characters"),
+        ({"tags": "ours"}, "at most 8 texts of 1 to 30"),
+        ({"tags": [""]}, "at most 8 texts of 1 to 30"),
+        ({"tags": [str(n) for n in range(9)]}, "at most 8 texts of 1 to 30"),
+    ],
+)
+def test_a_note_that_is_none_is_refused(
+    second: Admin, body: dict[str, object], message: str
+) -> None:
+    check(second("PUT", "/models/captioner/2.0/note", body), 400, "BadBody", message)
+    check(second("PUT", "/models/captioner/9.9/note", {}), 404, "NoSuchVersion")

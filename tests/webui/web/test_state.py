@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from webui.web.state import State, Wanted, WantedModel, WantedVersion
+from webui.web.state import Note, State, Wanted, WantedModel, WantedVersion
 
 
 def change(state: State) -> None:
@@ -18,6 +18,7 @@ def change(state: State) -> None:
         version = WantedVersion("second.mar", 2, batch_size=4)
         wanted.models["captioner"] = WantedModel("2.0", ["1.0"], {"2.0": version})
         wanted.canary = {"version": "1.0", "share": 0.5}
+        wanted.notes = {"captioner": {"2.0": Note("Ours.", ["try"])}}
         wanted.loaded, wanted.torchserve = {"captioner 1.0": "my model ü.mar"}, "then"
 
 

@@ -3,11 +3,12 @@
 import { ask } from "../web/api.js";
 import { announce, button, byId, fill, on, slot } from "../web/dom.js";
 import { count } from "../web/format.js";
-import { csv, save } from "./export.js";
+import { csv, save } from "./export/table.js";
 import { caption, form, open, options, showNotice, title } from "./form.js";
 import { makeItem } from "./item.js";
 import { makeRow, update } from "./pairs.js";
 import { Queue, isOpen } from "./queue.js";
+import { sentence } from "./words.js";
 
 const { left, right, blind } = form.elements;
 const about = byId("versions");
@@ -33,7 +34,7 @@ on(bar, "wake", () => queue.wake());
 on(bar, "csv", () => save("votes.csv", csv(votes()), "text/csv"));
 on(bar, "json", () => save("votes.json", `${JSON.stringify(votes(), null, 2)}\n`, "application/json"));
 on(bar, "clear", clear);
-open(queue, take);
+open(() => queue.unfinished, take);
 look();
 
 /** Ask which versions there are, and offer them. */
@@ -132,8 +133,8 @@ const votes = () => queue.items.filter(({ winner }) => winner).map((item) => ({
   right: item.right,
   winner: item.winner,
   better: item.winner === "tie" ? "" : item[item.winner],
-  left_caption: item.answer.left.caption,
-  right_caption: item.answer.right.caption,
+  left_caption: sentence(item.answer.left.captions[0].caption),
+  right_caption: sentence(item.answer.right.captions[0].caption),
 }));
 
 function clear() {

@@ -37,22 +37,27 @@ function send(address, picture, given, signal) {
   return ask(address, { method: "POST", body, signal });
 }
 
-/** Pass pictures from every source to `take`; returns the function that does so, for one source more. */
-export function open(queue, take) {
+/**
+ * Pass pictures from every source to `take`; returns the function that does so, for one source more.
+ * While `busy()`, leaving the page warns.
+ */
+export function open(busy, take) {
   const taken = (files) => {
     showNotice(null);
     if (!form.hidden && optionsAreValid()) take(files);
   };
   form.addEventListener("submit", (event) => event.preventDefault()); // the way for pages without script
   listen(form, taken, refuse);
-  addEventListener("beforeunload", (event) => { if (queue.unfinished) event.preventDefault(); });
+  addEventListener("beforeunload", (event) => { if (busy()) event.preventDefault(); });
   return taken;
 }
 
 export function optionsAreValid() {
   if (form.checkValidity()) return true;
   // The browser can point out a wrong option only where it is visible.
-  if (!fields.every((field) => field.checkValidity())) form.querySelector(".options").open = true;
+  for (const field of fields.filter((one) => !one.checkValidity())) {
+    for (let fold = field.closest("details"); fold; fold = fold.parentElement.closest("details")) fold.open = true;
+  }
   return form.reportValidity();
 }
 

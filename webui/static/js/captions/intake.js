@@ -80,9 +80,22 @@ async function collect(entry, files) {
   } while (part.length);
 }
 
-/** [status, message] for a file that would only be refused after its upload; else null. */
+/** Give an example's picture when it is clicked. */
+export function showExamples(give, refuse) {
+  for (const choice of document.querySelectorAll("[data-example]")) {
+    const address = choice.dataset.example;
+    const name = address.split("/").pop().replace(/\?.*/, "");
+    choice.addEventListener("click", async () => {
+      const response = await fetch(address).catch(() => null);
+      if (response?.ok) give([{ file: new File([await response.blob()], name, { type: "image/jpeg" }), path: name }]);
+      else refuse("The example could not be loaded. Check the connection and try again.");
+    });
+  }
+}
+
+/** What a Problem is made of for a file that would only be refused after its upload; else null. */
 export function check(file, { maxBytes, maxMb }) {
-  if (file.size === 0) return [400, "This file is empty. Choose another one."];
+  if (file.size === 0) return [400, "This file is empty. Choose another one.", { type: "EmptyFile" }];
   if (file.size > Number(maxBytes)) {
     return [413, `A picture can be at most ${maxMb} MB. Save it smaller or as a JPEG and try again.`];
   }

@@ -1,7 +1,9 @@
 /* The pictures of the session as cards: one is chosen and shown large. */
 
 import { copyOf, fill, showImage, slot } from "../web/dom.js";
-import { tags } from "./item.js";
+import { isWithheld, level, said, showTrust } from "./trust.js";
+
+const AT_ONCE = 25; // cards; more would hold up the page
 
 const STATUS = {
   waiting: "Waiting",
@@ -10,13 +12,21 @@ const STATUS = {
   cancelled: "Cancelled",
 };
 
+/** What stands for an item where there is a line for it. */
+export function line(item) {
+  if (item.state !== "done") return STATUS[item.state];
+  if (item.decorative) return "No text: decorative";
+  return isWithheld(item) ? "No caption" : said(item);
+}
+
 /** A listbox over items; `select(item)` is called for the one to show, `remove(item)` for the Delete key. */
 export class List {
-  constructor(box, { select, remove }) {
+  constructor(box, filter, { select, remove }) {
     this.box = box;
+    this.filter = filter;
     this.cards = new Map(); // item -> its card, which has it as `item`
     this.select = select;
-    this.tag = null; // that the pictures listed have; null: all are
+    filter.addEventListener("change", () => this.#arrange());
     box.addEventListener("click", (event) => {
       const card = event.target.closest(".card");
       if (card) select(card.item);
@@ -29,7 +39,7 @@ export class List {
   }
 
   add(items) {
-    const cards = items.map((item) => {
+    const cards = items.slice(0, AT_ONCE).map((item) => {
       const card = copyOf("card");
       card.item = item;
       fill(card, "name", item.name);
@@ -38,6 +48,8 @@ export class List {
       return card;
     });
     this.box.append(...cards);
+    const rest = items.slice(AT_ONCE);
+    if (rest.length) setTimeout(() => this.add(rest.filter((item) => this.filter.queue.items.includes(item))));
   }
 
   /** Bring an item's card up to date with it. */
@@ -45,27 +57,13 @@ export class List {
     const card = this.cards.get(item);
     if (!card) return;
     card.dataset.state = item.state;
-    card.hidden = !this.#has(item);
-    fill(card, "line", item.state === "done" ? item.text : STATUS[item.state]);
+    card.hidden = !this.filter.has(item);
+    fill(card, "line", line(item));
+    showTrust(slot(card, "trust"), item.state === "done" ? level(item) : null);
     if (item.thumbnail && !card.dataset.shown) {
       card.dataset.shown = "true";
       showImage(slot(card, "thumbnail"), item.thumbnail);
     }
-  }
-
-  /** The items that are listed. */
-  get shown() {
-    return [...this.cards.keys()].filter((item) => this.#has(item));
-  }
-
-  /** List only the pictures with this tag; null: all. */
-  filter(tag) {
-    this.tag = tag;
-    for (const item of this.cards.keys()) this.update(item);
-  }
-
-  #has(item) {
-    return this.tag === null || tags(item).some(({ word }) => word === this.tag);
   }
 
   /** Mark the item that is shown large. */
@@ -88,6 +86,14 @@ export class List {
     this.cards.delete(item);
   }
 
+  /** Show what the filter lists, in its order. */
+  #arrange() {
+    const listed = this.filter.items.map((item) => this.cards.get(item)).filter(Boolean);
+    for (const [item, card] of this.cards) card.hidden = !this.filter.has(item);
+    const shown = [...this.box.children].filter((card) => !card.hidden);
+    if (listed.some((card, at) => card !== shown[at])) this.box.append(...listed);
+  }
+
   /** Scroll the list, and nothing but the list, to a card. */
   #reveal(card) {
     const { box } = this;
@@ -98,7 +104,7 @@ export class List {
   }
 
   #move(event, card) {
-    const items = this.shown;
+    const { items } = this.filter;
     const at = items.indexOf(card.item);
     const to = {
       ArrowDown: at + 1,

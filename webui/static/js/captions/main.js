@@ -1,87 +1,137 @@
 /* The captioning page's script: takes pictures, has them captioned, shows what comes of them. */
 
-import { announce, byId, copyOf, fill, on, showImage, slot } from "../web/dom.js";
-import { percent } from "../web/format.js";
+import { announce, button, byId, on, slot } from "../web/dom.js";
 import { Bar } from "./bar.js";
-import { exportAs } from "./export.js";
+import { wireExport } from "./export/menu.js";
+import { Filter } from "./filter.js";
 import { caption, fields, form, open, options, optionsAreValid, refuse } from "./form.js";
+import { showExamples } from "./intake.js";
 import { answered, makeItem } from "./item.js";
+import { showHistory } from "./kept/history.js";
+import { Keeper } from "./kept/keeper.js";
+import { rememberOptions } from "./kept/options.js";
 import { List } from "./list.js";
-import { Queue, canRetry } from "./queue.js";
+import { Queue, canRetry, isOpen } from "./queue.js";
 import * as view from "./result/view.js";
-import { History, rememberOptions } from "./store.js";
+import { wireReplace } from "./review/replace.js";
+import { Review } from "./review/review.js";
+import { Undo } from "./review/undo.js";
+import { wireViews } from "./review/views.js";
 import { thumbnail } from "./thumbnail.js";
+import { level, named, said } from "./trust.js";
 
 const main = byId("main");
 const outcome = byId("outcome");
+const session = byId("session");
+const past = byId("history");
 const heading = "Captionize";
 const againButton = on(form, "again", () => again(chosen));
 
 let chosen = null;
 let source = "";
+let unexported = false; // what a person has changed
 
 const queue = new Queue((item, signal) => caption(form.dataset.api, item.file, item.options, signal));
-const list = new List(byId("pictures"), { select: show, remove });
-const bar = new Bar(byId("session"), queue, list, {
+const filter = new Filter(queue);
+const list = new List(byId("pictures"), filter, { select: show, remove });
+const review = new Review(byId("review"), filter, { changed, remove, look, finished });
+const keeper = new Keeper();
+const undo = new Undo(byId("undo"));
+const setView = wireViews(session, main, filter, review, () => chosen && show(chosen));
+const bar = new Bar(session, queue, filter, {
   "cancel-all": () => queue.items.slice().forEach((item) => queue.cancel(item)),
   "retry-failed": () => queue.items.filter(canRetry).forEach((item) => queue.retry(item)),
   "show-all": () => {
-    filter(null);
+    filterByTag(null);
     list.choose(chosen);
     list.cards.get(chosen).focus(); // the button that was used is gone
   },
-  clear,
+  check: () => {
+    filter.set({ show: "check", sort: "unsure", tag: null });
+    setView("grid");
+    review.go();
+  },
+  clear: startOver,
 });
-const history = new History();
 
 queue.addEventListener("item", ({ detail: item }) => {
-  if (item.state === "done") {
-    answered(item);
-    history.note(item);
-  }
+  if (item.state === "done") answered(item);
+  if (!isOpen(item)) keeper.save(item);
+  filter.note(item);
+  if (!queue.unfinished) filter.set({});
   list.update(item);
-  if (item === chosen) draw();
+  review.update(item);
+  if (item !== chosen) return;
+  draw();
+  if (item.state === "done") reveal();
 });
 
 rememberOptions(fields);
-const give = open(queue, take);
-showExamples();
-showHistory();
-for (const choice of document.querySelectorAll("[data-export]")) {
-  choice.addEventListener("click", () => {
-    exportAs(choice.dataset.export, queue.items.filter(({ state }) => state === "done"));
-    choice.closest("details").open = false;
-  });
-}
-closeOnLeaving(document.querySelector(".menu"));
+const give = open(() => queue.unfinished || unexported, take);
+showExamples(give, refuse);
+wireExport(session, () => queue.items.filter(({ state }) => state === "done"), () => { unexported = false; });
+wireHistory();
+wireReplace(byId("replace"), filter, { changed, undoable: (...what) => undo.offer(...what) });
+keeper.restore().then(bring);
 
 function take(files) {
   const items = files.map((file) => makeItem(file, options()));
-  list.filter(null); // nobody knows their tags yet
   // A single picture replaces a single picture; more are added to what is there.
-  if (items.length === 1 && queue.items.length === 1 && !queue.unfinished) forget(queue.items[0]);
+  const replaced = items.length === 1 && queue.items.length === 1 && !queue.unfinished;
+  if (replaced) {
+    keeper.close();
+    forget(queue.items[0]);
+  }
+  filter.set({ tag: null, show: "all" }); // nobody knows yet what will come
+  filter.add(items);
   list.add(items);
   queue.add(items);
-  main.toggleAttribute("data-many", queue.items.length > 1);
+  filter.set({});
+  many();
   show(items[0]);
   for (const item of items) preview(item);
+  keeper.add(items);
+}
+
+/** Bring back pictures as they were kept. */
+function bring(items) {
+  if (queue.items.length || !items.length) return; // somebody was quicker
+  queue.items.push(...items);
+  filter.set({});
+  list.add(items);
+  many();
+  show(items[0]);
+  bar.update();
+  const waiting = items.filter((item) => isOpen(item) && item.file);
+  for (const item of items.filter((one) => isOpen(one) && !one.file)) queue.cancel(item);
+  for (const item of waiting) queue.retry(item);
 }
 
 async function preview(item) {
   item.thumbnail = await thumbnail(item.file);
   list.update(item);
-  if (item.state === "done" && queue.items.includes(item)) history.note(item);
+  review.update(item);
+  if (queue.items.includes(item)) keeper.save(item);
 }
+
+const many = () => main.toggleAttribute("data-many", queue.items.length > 1);
 
 /** Show an item large. */
 function show(item) {
   if (item !== chosen) {
     URL.revokeObjectURL(source);
-    source = URL.createObjectURL(item.file);
+    source = item.file ? URL.createObjectURL(item.file) : item.thumbnail ?? "";
   }
   chosen = item;
   list.choose(item);
   draw();
+  reveal();
+}
+
+/** On a phone all else would push the caption out of sight. */
+function reveal() {
+  if (review.open || !matchMedia("(max-width: 46rem)").matches) return;
+  (queue.items.length > 1 ? list.box : outcome).scrollIntoView();
 }
 
 function draw() {
@@ -90,12 +140,14 @@ function draw() {
   const states = { done: "result", failed: "error", cancelled: "error" };
   main.dataset.state = states[item.state] ?? "working";
   document.title = heading;
-  againButton.hidden = item.state !== "done";
+  againButton.hidden = item.state !== "done" || !item.file;
   if (item.state === "done") {
-    const act = { explain, changed, address: apiAddress(), filter: alone ? null : filter };
+    const act = { explain, changed: () => changed(item), address: apiAddress(), filter: alone ? null : filterByTag };
     outcome.replaceChildren(view.result(item, source, act));
-    view.press(outcome, list.tag);
-    if (alone) announce(`Caption: ${item.text}. ${percent(item.answer.captions[0].confidence)} confident.`);
+    view.press(outcome, filter.tag);
+    if (said(item)) document.title = `${said(item)} · ${heading}`;
+    const spoken = said(item) ? `Caption: ${said(item)}. ${named(level(item))}`.trim() : "Can't tell what this picture shows.";
+    if (alone) announce(spoken);
   } else if (item.state === "failed" || item.state === "cancelled") {
     outcome.replaceChildren(view.problem(item, { retry: () => again(item), remove: () => remove(item) }));
   } else {
@@ -105,18 +157,25 @@ function draw() {
 }
 
 /** List only the pictures with a tag; null: all. */
-function filter(tag) {
-  list.filter(tag);
+function filterByTag(tag) {
+  filter.set({ tag });
   view.press(outcome, tag);
-  bar.update();
   announce(bar.filtered);
 }
 
-/** The caption of the chosen item has changed. */
-function changed() {
-  document.title = `${chosen.text} · ${heading}`;
-  list.update(chosen);
-  history.note(chosen);
+/** A person has changed an item's caption, or checked it. */
+function changed(item) {
+  unexported = true;
+  keeper.save(item);
+  list.update(item);
+  review.update(item);
+  bar.update();
+  if (item === chosen) document.title = `${said(item)} · ${heading}`;
+}
+
+function finished() {
+  button(session, "finish-csv").focus();
+  announce(slot(session, "finished").textContent);
 }
 
 function again(item) {
@@ -127,6 +186,7 @@ function again(item) {
 
 /** The item's explanation, asked for once and from the version that captioned it. */
 function explain(item) {
+  if (!item.file) return Promise.reject(new Error("The picture itself was too large to keep."));
   const { version } = item.answer.model;
   item.explanation ??= caption(form.dataset.explanations, item.file, { ...item.options, version })
     .catch((error) => {
@@ -143,81 +203,83 @@ function forget(item) {
 
 function remove(item) {
   if (queue.items.length === 1) {
-    clear();
+    startOver();
     return;
   }
-  if (list.shown.every((one) => one === item)) list.filter(null);
-  const at = list.shown.indexOf(item);
+  const place = queue.items.indexOf(item);
+  if (filter.items.every((one) => one === item)) filter.set({ tag: null, show: "all" });
+  const at = filter.items.indexOf(item);
   // Before its card goes, so that the focus can move on from it.
-  if (item === chosen) show(list.shown[at + 1] ?? list.shown[at - 1]);
+  if (review.open) review.skip(item);
+  if (item === chosen) show(filter.items[at + 1] ?? filter.items[at - 1]);
   forget(item);
-  main.toggleAttribute("data-many", queue.items.length > 1);
+  keeper.remove(item);
+  filter.note(item);
+  many();
   bar.update();
+  undo.offer(`${item.name} is removed.`, () => {
+    queue.items.splice(place, 0, item);
+    list.add([item]);
+    filter.set({});
+    many();
+    if (isOpen(item)) queue.retry(item);
+    keeper.add([item]);
+    bar.update();
+    show(item);
+    review.go(item);
+  });
 }
 
-/** Back to the beginning; the history stays. */
+/** Back to the beginning; what was there is an earlier session now. */
+async function startOver() {
+  clear();
+  form.querySelector("#image").focus();
+  const id = await keeper.close();
+  if (id) undo.offer("Started over.", () => reopen(id));
+}
+
 function clear() {
   for (const item of queue.items.slice()) forget(item);
-  list.filter(null);
+  filter.set({ tag: null, show: "all" });
+  undo.forget();
   URL.revokeObjectURL(source);
   chosen = null;
+  unexported = false;
   outcome.replaceChildren();
   main.dataset.state = "empty";
   againButton.hidden = true;
-  main.removeAttribute("data-many");
+  many();
+  setView("large");
   document.title = heading;
   bar.update();
-  form.querySelector("#image").focus();
-  announce("The list is empty.");
+}
+
+async function reopen(id) {
+  clear();
+  const items = await keeper.open(id);
+  bring(items);
+  main.scrollIntoView();
+  list.cards.get(chosen)?.focus();
 }
 
 const apiAddress = () => new URL(form.dataset.api, location.href).href;
 
-function showExamples() {
-  for (const choice of document.querySelectorAll("[data-example]")) {
-    const address = choice.dataset.example;
-    const name = address.split("/").pop().replace(/\?.*/, "");
-    choice.addEventListener("click", async () => {
-      const response = await fetch(address).catch(() => null);
-      if (response?.ok) give([{ file: new File([await response.blob()], name, { type: "image/jpeg" }), path: name }]);
-      else refuse("The example could not be loaded. Check the connection and try again.");
-    });
-  }
+/** Show an item of the review large. */
+function look(item) {
+  setView("large");
+  show(item);
+  list.cards.get(item)?.focus();
 }
 
-/** Close a menu when it is left, and on Escape. */
-function closeOnLeaving(menu) {
-  const leave = ({ target }) => { if (!menu.contains(target)) menu.open = false; };
-  document.addEventListener("pointerdown", leave);
-  document.addEventListener("focusin", leave);
-  menu.addEventListener("keydown", ({ key }) => {
-    if (key !== "Escape") return;
-    menu.open = false;
-    menu.querySelector("summary").focus();
-  });
-}
-
-function showHistory() {
-  const box = byId("history");
-  const refresh = () => {
-    box.hidden = !history.entries.length;
-    fill(box, "amount", `Earlier captions (${history.entries.length})`);
-    if (box.open) slot(box, "entries").replaceChildren(...history.entries.map(entryRow));
-  };
-  history.addEventListener("change", refresh);
-  box.addEventListener("toggle", refresh);
-  on(box, "clear-history", () => {
-    history.clear();
-    announce("The history is cleared.");
+function wireHistory() {
+  const refresh = () => showHistory(past, keeper, reopen);
+  keeper.addEventListener("change", refresh);
+  past.addEventListener("toggle", refresh);
+  on(past, "clear-history", async () => {
+    clear();
+    await keeper.forgetAll();
+    announce("Everything that this browser kept is cleared.");
     form.querySelector("#image").focus();
   });
   refresh();
-}
-
-function entryRow({ name, text, thumbnail: small }) {
-  const row = copyOf("entry");
-  if (small?.startsWith("data:image/")) showImage(row.querySelector("img"), small);
-  fill(row, "text", text);
-  fill(row, "name", name);
-  return row;
 }

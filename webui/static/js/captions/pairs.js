@@ -1,10 +1,10 @@
 /* One picture and its two captions, with the vote on them. */
 
-import { button, copyOf, fill, on, showPicture, slot } from "../web/dom.js";
+import { button, copyOf, fill, h, on, showPicture, slot } from "../web/dom.js";
 import { percent } from "../web/format.js";
 import { title } from "./form.js";
 import { canRetry, isOpen } from "./queue.js";
-import { pieces, shaded } from "./words.js";
+import { differences, sentence } from "./words.js";
 
 /** The row of an item; `vote(item, winner)` takes the vote, `queue` retries and cancels. */
 export function makeRow(item, { vote, queue }) {
@@ -25,14 +25,15 @@ export function update(row, item) {
   const done = item.state === "done";
   const known = !item.blind || item.winner;
   row.dataset.state = item.state;
-  row.querySelector(".votes").hidden = !done;
+  const same = done && said(item, "left") === said(item, "right");
+  row.querySelector(".votes").hidden = !done || same;
   row.querySelector(".trouble").hidden = done;
   button(row, "retry").hidden = !canRetry(item);
   button(row, "cancel").hidden = !isOpen(item);
-  fill(row, "wait", done ? "" : status(item));
+  fill(row, "wait", done ? (same ? "Both say the same: there is nothing to vote on." : "") : status(item));
   for (const [side, name] of [["left", "Left"], ["right", "Right"]]) {
     fill(row, `${side}-title`, known ? `${name}: version ${item[side]}` : name);
-    if (done) showCaption(row, side, item.answer[side].captions[0], known);
+    if (done) showCaption(row, side, item, known);
   }
   for (const choice of row.querySelectorAll("[data-vote]")) {
     choice.ariaPressed = String(choice.dataset.vote === item.winner);
@@ -44,10 +45,14 @@ function status({ state, problem }) {
   return { waiting: "Waiting…", sending: "Reading the picture…", cancelled: "Cancelled." }[state];
 }
 
-function showCaption(row, side, caption, known) {
-  slot(row, side).replaceChildren(...pieces(caption).map(([text, index]) => (
-    index === null ? text : shaded(text, caption.words[index].probability)
+const said = (item, side) => sentence(item.answer[side].captions[0].caption);
+
+/** A caption with the words marked that the other one lacks. */
+function showCaption(row, side, item, known) {
+  const other = said(item, side === "left" ? "right" : "left");
+  slot(row, side).replaceChildren(...differences(said(item, side), other).map(([text, differs]) => (
+    differs ? h("mark", {}, text) : text
   )));
   // The confidence would tell the versions apart.
-  fill(row, `${side}-facts`, known ? `${percent(caption.confidence)} confident` : "");
+  fill(row, `${side}-facts`, known ? `${percent(item.answer[side].captions[0].confidence)} confident` : "");
 }

@@ -5,13 +5,13 @@ const SERVICE = new Set([0, 429, 502, 503]); // the service is at fault: everyth
 const PICTURE = new Set([408, 500, 504]); // may be the picture's fault: a few more tries, then an error
 const TRIES = 3;
 // What these types mean here, whatever the code that they come with.
-const MEANS = { CaptioningFailed: 500, DecodingStopped: 422 };
+const MEANS = { CaptioningFailed: 500, DecodingStopped: 422, EmptyFile: 422 };
 const REFUSED = new Set([413, 415, 422]); // the same picture would only be refused again
 const FIRST_WAIT_S = 2;
 const LONGEST_WAIT_S = 30;
 
 /** Whether trying an item again may help. */
-export const canRetry = ({ state, problem }) => (
+export const canRetry = ({ file, state, problem }) => Boolean(file) && (
   state === "cancelled" || (state === "failed" && !REFUSED.has(MEANS[problem.type] ?? problem.code))
 );
 

@@ -1,6 +1,7 @@
 /* The API's page: the specification as operations by group, each with its schemas and a try-out. */
 
 import { Problem, ask } from "../web/api.js";
+import { copies } from "../web/clipboard.js";
 import { byId, h, put } from "../web/dom.js";
 import { block, exampleOf, resolved, schemaTree, typeOf, use } from "./schema.js";
 import { tryOut } from "./tryout.js";
@@ -9,6 +10,10 @@ const main = byId("main");
 const list = byId("operations");
 const METHODS = ["get", "post", "put", "delete"];
 
+for (const button of document.querySelectorAll("[data-copies]")) {
+  copies(button, () => byId(button.dataset.copies).textContent);
+  button.hidden = false;
+}
 load();
 
 async function load() {
@@ -35,20 +40,45 @@ function openLinked() {
   }
 }
 
+/** List every operation that is for programs: what a browser opens is in the specification alone. */
 function show(specification) {
   use(specification);
-  const tags = byId("tags");
+  const found = [];
   for (const { name, description } of specification.tags) {
+    if (name === "Pages") continue;
     const id = `tag-${name.toLowerCase()}`;
-    tags.append(h("a", { href: `#${id}` }, name));
     const group = h("section", { className: "group", "aria-labelledby": id },
       h("h2", { id }, name),
       h("p", { className: "soft" }, description));
-    for (const one of operationsOf(specification, name)) group.append(operation(one));
+    const links = h("ul", { className: "links" });
+    for (const one of operationsOf(specification, name)) {
+      const link = h("li", {}, h("a", { href: `#op-${one.operationId}` }, one.summary));
+      const words = [one.method, one.path, one.summary, name, one.description ?? ""].join(" ");
+      const shown = operation(one);
+      found.push({ shown, link, words: words.toLowerCase() });
+      links.append(link);
+      group.append(shown);
+    }
+    byId("index").append(h("section", {}, h("p", { className: "in" }, h("a", { href: `#${id}` }, name)), links));
     list.append(group);
   }
-  tags.hidden = false;
-  byId("credential").hidden = false;
+  byId("side").hidden = false;
+  byId("search").addEventListener("input", ({ target }) => search(found, target.value));
+}
+
+/** Leave only the operations that have all these words. */
+function search(found, typed) {
+  const words = typed.toLowerCase().split(/\s+/);
+  for (const one of found) {
+    const hidden = !words.every((word) => one.words.includes(word));
+    one.shown.hidden = hidden;
+    one.link.hidden = hidden;
+  }
+  for (const group of document.querySelectorAll(".group, #index > section")) {
+    const left = group.matches(".group") ? ".operation:not([hidden])" : "li:not([hidden])";
+    group.hidden = !group.querySelector(left);
+  }
+  byId("nothing").hidden = found.some(({ link }) => !link.hidden);
 }
 
 function operationsOf(specification, tag) {
@@ -58,7 +88,8 @@ function operationsOf(specification, tag) {
       const one = item[method];
       if (!one?.tags.includes(tag)) continue;
       const parameters = [...(item.parameters ?? []), ...(one.parameters ?? [])].map(resolved);
-      found.push({ ...one, path, method, parameters, body: one.requestBody && resolved(one.requestBody) });
+      const security = one.security?.some((way) => "token" in way); // the administrator's; a key may not be set
+      found.push({ ...one, security, path, method, parameters, body: one.requestBody && resolved(one.requestBody) });
     }
   }
   return found;
@@ -78,9 +109,8 @@ function operation(one) {
 function contents(one) {
   return h("div", { className: "contents" },
     one.description && h("p", {}, one.description),
-    one.security && h("p", { className: "soft" }, "Log in, or send the token in the header Authorization."),
     one.parameters.length > 0 && part("Parameters", h("ul", { className: "members" }, ...one.parameters.map(parameter))),
-    one.body && part("Request", ...Object.entries(one.body.content).map(media("required"))),
+    one.body && part("Request", ...Object.entries(one.body.content).map(media("required", false))),
     part("Responses", ...Object.entries(one.responses).map(([code, given]) => answer(code, resolved(given)))),
     tryOut(one));
 }
@@ -96,20 +126,20 @@ function parameter({ name, in: place, required, description, schema }) {
     description && h("p", {}, description));
 }
 
-const media = (must) => ([type, { schema, example }]) => {
+const media = (must, open) => ([type, { schema, example }]) => {
   const shown = type === "application/json" ? example ?? exampleOf(schema) : example;
   const text = typeof shown === "string" ? shown : JSON.stringify(shown, null, 2);
   return h("div", { className: "media" },
     h("p", { className: "soft" }, type),
     schemaTree(schema, must),
-    text && h("details", { className: "fold" }, h("summary", {}, "Example"), block("Example", text)));
+    text && h("details", { className: "fold", open }, h("summary", {}, "Example"), block("Example", text)));
 };
 
 function answer(code, { description, content = {}, headers = {} }) {
   const names = Object.keys(headers);
-  return h("details", { className: "fold answer" },
+  return h("details", { className: "fold answer", open: code.startsWith("2") },
     h("summary", {}, h("b", {}, code === "default" ? "other" : code), ` ${description}`),
     h("div", { className: "inside" },
       names.length > 0 && h("p", { className: "soft" }, `Headers: ${names.join(", ")}`),
-      ...Object.entries(content).map(media("always"))));
+      ...Object.entries(content).map(media("always", true))));
 }

@@ -2,7 +2,7 @@
 
 import { h } from "../web/dom.js";
 
-const PLURAL = { object: "objects", integer: "integers", number: "numbers", text: "texts" };
+const PLURAL = { file: "files", object: "objects", integer: "integers", number: "numbers", text: "texts" };
 
 let whole = {};
 

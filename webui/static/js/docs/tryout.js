@@ -1,22 +1,21 @@
 /* Trying an operation: a form made from its schema, the curl line for it, and what comes back. */
 
 import { ROOT } from "../web/api.js";
-import { byId, h } from "../web/dom.js";
+import { h } from "../web/dom.js";
 import { block, exampleOf, plain, typeOf } from "./schema.js";
 
 const SHOWN = 20_000; // characters of an answer
 const JSON_TYPE = "application/json";
+const ZIP_TYPE = "application/zip";
 const HIDDEN = new Set(["X-CSRFToken"]); // the page adds it
 
+let token = ""; // the administrator's, where it was typed in: the same for all operations
 let count = 0; // so that every field has an id of its own
 
-/** The part of an operation that sends it; pages are only linked, their forms need their own page. */
+/** The part of an operation that sends it. */
 export function tryOut(operation) {
-  const { path, method } = operation;
-  if (operation.tags.includes("Pages")) {
-    return method === "get" && h("p", {}, h("a", { className: "button small", href: under(path) }, "Open this page"));
-  }
-  const fields = [...parameterFields(operation), ...bodyFields(operation)];
+  const { method } = operation;
+  const fields = [...credentialFields(operation), ...parameterFields(operation), ...bodyFields(operation)];
   const curl = block("The same with curl", "", "curl");
   const result = h("div", { className: "came", role: "status" });
   const send = h("button", { className: "button small", type: "submit" }, `Send ${method.toUpperCase()}`);
@@ -58,6 +57,15 @@ function field(place, name, input, hint, required) {
   return { place, name, input, row };
 }
 
+/** Where the administrator's token goes: only with the operations that need it. */
+function credentialFields({ security }) {
+  if (!security) return [];
+  const input = h("input", { type: "password", value: token, autocomplete: "off", spellcheck: false });
+  input.addEventListener("input", () => { token = input.value; });
+  const hint = "Forgotten when you leave this page; not needed while you are logged in.";
+  return [field("token", "Administrator's token", input, hint)];
+}
+
 function parameterFields({ parameters }) {
   return parameters.filter(({ name }) => !HIDDEN.has(name)).map((one) => {
     const value = one.in === "path" ? one.example ?? "" : "";
@@ -82,8 +90,13 @@ function bodyFields({ body }) {
   });
 }
 
-function formInput({ type, format, minimum, maximum }) {
+function formInput({ type, format, minimum, maximum, items, enum: choices }) {
+  if (type === "array") {
+    const many = plain(items).format === "binary";
+    return many ? h("input", { type: "file", multiple: true }) : h("textarea", { rows: 3, placeholder: "One a line" });
+  }
   if (format === "binary") return h("input", { type: "file" });
+  if (choices) return h("select", {}, ...["", ...choices].map((one) => h("option", { value: one }, one || "not sent")));
   if (type === "integer") return h("input", { type: "number", min: minimum, max: maximum, step: 1 });
   return h("input", { type: "text", spellcheck: false, autocomplete: "off" });
 }
@@ -96,6 +109,12 @@ function address({ path }, fields) {
 
 const capital = (text) => text[0].toUpperCase() + text.slice(1);
 
+/** What a field of a form sends: a text, files, or texts. */
+function valuesOf({ input }) {
+  if (input.type === "file") return [...input.files];
+  return input.type === "textarea" ? input.value.split("\n").filter(Boolean) : [input.value];
+}
+
 const given = (fields, place) => fields.filter((one) => one.place === place && one.input.value !== "");
 
 /** Send what the form says and show what comes back. */
@@ -103,14 +122,16 @@ async function exchange(operation, fields, result) {
   result.replaceChildren(h("p", { className: "soft" }, "Sent. Waiting for the answer…"));
   const started = performance.now();
   let response;
-  let text;
+  let body;
   try {
     response = await fetch(address(operation, fields), request(operation, fields));
-    text = await response.text();
+    body = await response.blob();
   } catch (error) {
     result.replaceChildren(h("p", {}, `No answer came: ${error.message}. Check the connection and send it again.`));
     return;
   }
+  const zip = body.type === ZIP_TYPE;
+  const text = zip ? "" : await body.text();
   const milliseconds = Math.round(performance.now() - started);
   result.replaceChildren(
     h("p", { className: response.ok ? "outcome good" : "outcome bad" },
@@ -118,6 +139,7 @@ async function exchange(operation, fields, result) {
       ` ${response.statusText}`,
       h("span", { className: "soft" }, ` ${milliseconds} ms`)),
     ...(text ? [block("Answer", readable(response, text))] : []),
+    ...(zip ? [h("a", { href: URL.createObjectURL(body), download: "captioned.zip" }, "Save the ZIP")] : []),
     h("details", { className: "fold" },
       h("summary", {}, "Headers"),
       block("Headers of the answer", [...response.headers].map((pair) => pair.join(": ")).join("\n"))));
@@ -126,7 +148,7 @@ async function exchange(operation, fields, result) {
 function request({ method, security }, fields) {
   const headers = Object.fromEntries(given(fields, "header").map(({ name, input }) => [name, input.value]));
   const sent = { method: method.toUpperCase(), headers };
-  if (security) Object.assign(headers, credential(method));
+  if (security) Object.assign(headers, credential(method, fields));
   const json = fields.find(({ place }) => place === "json");
   const parts = given(fields, "form");
   if (json) {
@@ -134,14 +156,14 @@ function request({ method, security }, fields) {
     sent.body = json.input.value;
   } else if (parts.length) {
     sent.body = new FormData();
-    for (const { name, input } of parts) sent.body.append(name, input.files?.[0] ?? input.value);
+    for (const one of parts) for (const value of valuesOf(one)) sent.body.append(one.name, value);
   }
   return sent;
 }
 
 /** The token where one was typed in; else the browser sends the session's cookie, which needs this. */
-function credential(method) {
-  const token = byId("token").value;
+function credential(method, fields) {
+  const [{ input: { value: token } }] = fields.filter(({ place }) => place === "token");
   if (token) return { Authorization: `Bearer ${token}` };
   return method === "get" ? {} : { "X-CSRFToken": document.querySelector("meta[name=csrf-token]").content };
 }
@@ -159,9 +181,12 @@ function curlLine(operation, fields) {
   }
   for (const { name, input } of given(fields, "header")) words.push("-H", quoted(`${name}: ${input.value}`));
   if (operation.security) words.push("-H", '"Authorization: Bearer $CAPTIONIZE_ADMIN_TOKEN"');
-  for (const { name, input } of fields.filter(({ place }) => place === "form")) {
-    if (input.type === "file") words.push("-F", quoted(`${name}=@${input.files[0]?.name ?? "photo.jpg"}`));
-    else if (input.value) words.push("-F", quoted(`${name}=${input.value}`));
+  for (const one of fields.filter(({ place }) => place === "form")) {
+    const file = one.input.type === "file";
+    const values = file && !one.input.files.length ? [{ name: "photo.jpg" }] : valuesOf(one);
+    for (const value of values.filter(Boolean)) {
+      words.push("-F", quoted(file ? `${one.name}=@${value.name}` : `${one.name}=${value}`));
+    }
   }
   const json = fields.find(({ place }) => place === "json");
   if (json) words.push("-H", quoted(`Content-Type: ${JSON_TYPE}`), "-d", quoted(formatted(json.input.value)));

@@ -82,7 +82,7 @@ function refuse(status, message) {
   else say("away", "The page's server does not answer.", "The charts resume when it is back.");
 }
 
-function show({ health, now, history, marks, versions }) {
+function show({ health, now, history, marks, versions, keys }) {
   slot(main, "login").hidden = true;
   known.hidden = false;
   say(health.state, health.sentence, health.cause);
@@ -99,10 +99,18 @@ function show({ health, now, history, marks, versions }) {
   const changes = marks.toReversed().map(({ time, text }) => h("li", {}, h("time", {}, clock.format(time * 1000)), ` ${text}`));
   list("changes", changes, "None.");
   list("versions", versions.map(describe), "Not known.");
+  slot(main, "keyed").hidden = !keys.length; // as long as none are set
+  list("keys", keys.map(use), "None.");
 }
 
 function list(name, items, otherwise) {
   slot(main, name).replaceChildren(...(items.length ? items : [h("li", { className: "soft" }, otherwise)]));
+}
+
+/** What was done with a key, in a line. */
+function use({ name, answered, refused, failed, last }) {
+  const when = last ? `last ${new Date(last).toLocaleString()}` : "never used";
+  return h("li", {}, h("strong", {}, name), ` ${answered} answered · ${refused} refused · ${failed} failed · ${when}`);
 }
 
 /** A version and its workers in a line. */

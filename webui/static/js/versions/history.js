@@ -14,6 +14,7 @@ const ACTIONS = {
   upload: "Upload",
   delete: "Delete",
   canary: "Canary",
+  note: "Note",
   login: "Log in",
   logout: "Log out",
 };

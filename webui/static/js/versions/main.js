@@ -8,6 +8,8 @@ import { showCanary, takeCanary } from "./canary.js";
 import { confirmed } from "./dialogs.js";
 import { showHistory } from "./history.js";
 import { showLost, showModels } from "./models.js";
+import { showScores } from "./scores.js";
+import { showTimeline } from "./timeline.js";
 import { follow, report, watch } from "./outcomes.js";
 
 const POLL_MS = 2000;
@@ -17,6 +19,7 @@ const away = byId("away");
 const main = byId("main");
 const unsaved = byId("unsaved");
 let archives = [];
+let audit = [];
 let models = [];
 let rounds = 0;
 let timer = 0;
@@ -31,7 +34,8 @@ async function refresh(all = false) {
     const [{ jobs }, canary] = await Promise.all([call("GET", "/jobs"), call("GET", "/canary")]);
     const ended = follow(jobs);
     if (seldom || ended) {
-      showHistory((await call("GET", "/audit")).audit);
+      ({ audit } = await call("GET", "/audit"));
+      showHistory(audit);
       byId("audit-section").hidden = false;
     }
     const answer = await call("GET", "/models");
@@ -54,11 +58,27 @@ async function refresh(all = false) {
 function show(canary) {
   const own = models.find(({ name }) => name === canary.model);
   if (own) own.main = true;
-  showModels(models, canary, { rollback, default: makeDefault, scale, unregister });
+  showModels(models, canary, { rollback, default: makeDefault, scale, annotate, unregister });
   showArchives(archives, models, { register, delete: remove });
   byId("archives-section").hidden = false;
   byId("canary-section").hidden = !own;
-  if (own) showCanary(canary, own);
+  showTimeline(audit, models);
+  if (!own) return;
+  showCanary(canary, own);
+  showScores(own, canary.compared);
+  showPath(own, canary);
+}
+
+/** Mark the step that comes next on the way of a new version. */
+function showPath({ versions }, canary) {
+  const voted = canary.compared.some(({ votes }) => votes.won + votes.lost + votes.tied > 0);
+  const next = versions.length < 2 ? 0 : canary.version ? 3 : voted ? 2 : 1;
+  [...byId("path").children].forEach((step, place) => {
+    step.className = place < next ? "done" : "";
+    if (place === next) step.setAttribute("aria-current", "step");
+    else step.removeAttribute("aria-current");
+  });
+  byId("path").hidden = false;
 }
 
 function stateIs(state, message) {
@@ -103,6 +123,18 @@ async function scale({ name }, { version, workers, max_workers }) {
     { "scale-workers": max_workers },
   );
   if (answer) await change("PUT", `${path(name, version)}/workers`, { workers: Number(answer["scale-workers"]) });
+}
+
+async function annotate({ name }, { version, note, tags }) {
+  const answer = await confirmed(
+    "note",
+    `Note on ${name} ${version}`,
+    "For whoever manages the versions. It stays when the version is unregistered.",
+    { "note-words": note, "note-tags": tags.join(", ") },
+  );
+  if (!answer) return;
+  const body = { note: answer["note-words"].trim(), tags: answer["note-tags"].split(",").map((tag) => tag.trim()).filter(Boolean) };
+  await change("PUT", `${path(name, version)}/note`, body, () => `The note on ${name} ${version} is kept.`);
 }
 
 async function unregister({ name }, { version, archive }) {

@@ -50,7 +50,7 @@ function showModel(view, model, canary, act) {
 
 function makeVersion(act) {
   const card = copyOf("version-template");
-  for (const action of ["default", "scale", "unregister"]) on(card, action, () => act[action](card.model, card.version));
+  for (const action of ["default", "scale", "annotate", "unregister"]) on(card, action, () => act[action](card.model, card.version));
   return card;
 }
 
@@ -69,6 +69,9 @@ function showVersion(card, model, version, canary) {
   fill(card, "archive", version.archive);
   slot(card, "behind").hidden = !version.behind;
   fill(card, "behind", "Made by an older Captionize, without what was mended since. Renew it with captionize archive --repack, and restart.");
+  slot(card, "remark").hidden = !version.note && !version.tags.length;
+  fill(card, "note", version.note);
+  keyed(slot(card, "tags"), version.tags, (tag) => tag, (tag) => h("li", { className: "badge" }, tag), () => {});
   keyed(slot(card, "workers"), version.workers, ({ id }) => id, () => h("li"), showWorker);
   showCard(card, version.card);
   offer(card, model, version);
@@ -125,6 +128,6 @@ function offer(card, model, version) {
   const unregister = button(card, "unregister");
   unregister.disabled = version.default && (model.versions.length > 1 || model.main);
   unregister.title = unregister.disabled ? "The default version cannot be unregistered. Make another one the default first." : "";
-  const labels = { default: "Make default", scale: `Workers (${count(version.max_workers, "worker")})`, unregister: "Unregister" };
+  const labels = { default: "Make default", scale: `Workers (${count(version.max_workers, "worker")})`, annotate: "Note", unregister: "Unregister" };
   for (const [action, label] of Object.entries(labels)) button(card, action).ariaLabel = `${label}: ${model.name} ${version.version}`;
 }

@@ -1,13 +1,15 @@
-/* The caption of a picture as it is read: shaded words, each of which can show where it looked. */
+/* The caption of a picture as it is read, and where the model looked for each of its words. */
 
-import { fill, slot } from "../../web/dom.js";
+import { copyOf, fill, slot } from "../../web/dom.js";
 import { percent } from "../../web/format.js";
-import { original } from "../item.js";
-import { editedPieces, shaded } from "../words.js";
+import { isEdited, original } from "../item.js";
+import { isDoubtful } from "../trust.js";
+import { editedPieces, marked } from "../words.js";
 import { paint } from "./attention.js";
 
 /**
- * Show the words of an item's caption in `view` (a filled "result" template).
+ * Show the caption of an item in `view` (a filled "result" template): a text, whose words a pointer can
+ * touch, and for who wants them a list of the words, each of them a button.
  *
  * `explain(item)` promises the answer of /explanations; it is asked for when a word is first wanted.
  */
@@ -17,88 +19,102 @@ export class Reading {
     this.item = item;
     this.explain = explain;
     this.line = slot(view, "caption");
-    this.line.classList.add("live"); // a ::first-letter would leave a word of one letter without a box
-    this.pinned = null; // the word that was tapped
-    this.wanted = null; // the word that is shown, or will be once it is known where it looked
-    this.line.addEventListener("keydown", (event) => this.#key(event));
+    this.list = slot(view, "words");
+    this.pinned = null; // the index of the word that was tapped
+    this.wanted = null; // that of the word which is shown, or will be once it is known where it looked
+    this.list.addEventListener("keydown", (event) => this.#key(event));
     this.show();
   }
 
   show() {
     this.pinned = null;
     this.look(null);
-    const words = original(this.item).words;
+    const { words } = original(this.item);
+    const edited = isEdited(this.item);
     const parts = editedPieces(this.item.text, original(this.item));
     this.line.replaceChildren(...parts.map(([text, index]) => (
-      index === null ? text : this.#word(text, index, words[index])
+      index === null ? text : this.#touched(marked(text, !edited && isDoubtful(this.item.answer, words[index]), {
+        title: edited ? undefined : `${percent(words[index].probability)} sure`,
+      }), index)
     )));
-    const first = this.line.querySelector(".word");
-    if (first) first.tabIndex = 0;
-    first?.classList.toggle("first", first === this.line.firstChild);
+    this.list.replaceChildren(...words.map((word, index) => this.#row(word, index)));
   }
 
-  #word(text, index, { probability }) {
-    const span = shaded(text, probability, {
-      title: `${percent(probability)} sure`,
-      role: "button",
-      tabIndex: -1, // one stop for the whole caption; arrow keys go from word to word
-      ariaPressed: "false",
-      "data-index": index,
-    });
-    span.addEventListener("pointerenter", ({ pointerType }) => {
-      if (pointerType === "mouse") this.look(span);
-    });
-    span.addEventListener("pointerleave", () => this.look(this.pinned));
-    span.addEventListener("focus", () => { if (span.matches(":focus-visible")) this.look(span); });
-    span.addEventListener("blur", () => this.look(this.pinned));
-    span.addEventListener("click", () => this.#pin(span));
-    return span;
+  #row({ word, probability }, index) {
+    const row = copyOf("word-row");
+    const name = slot(row, "word");
+    fill(row, "word", word);
+    fill(row, "percent", percent(probability));
+    row.querySelector("rect").setAttribute("width", probability * 100);
+    name.disabled = false;
+    name.ariaPressed = "false";
+    name.tabIndex = index ? -1 : 0; // one stop for all words; arrow keys go from one to the next
+    this.#touched(name, index);
+    name.addEventListener("focus", () => { if (name.matches(":focus-visible")) this.look(index); });
+    name.addEventListener("blur", () => this.look(this.pinned));
+    return row;
   }
 
-  #pin(span) {
-    this.pinned = this.pinned === span ? null : span;
-    for (const word of this.line.querySelectorAll(".word")) word.ariaPressed = String(word === this.pinned);
+  /** Have a pointer on an element show where its word looked. */
+  #touched(element, index) {
+    element.dataset.index = index;
+    element.addEventListener("pointerenter", ({ pointerType }) => {
+      if (pointerType === "mouse") this.look(index);
+    });
+    element.addEventListener("pointerleave", () => this.look(this.pinned));
+    element.addEventListener("click", () => this.#pin(index));
+    return element;
+  }
+
+  #pin(index) {
+    this.pinned = this.pinned === index ? null : index;
+    for (const word of this.list.querySelectorAll("button")) {
+      word.ariaPressed = String(Number(word.dataset.index) === this.pinned);
+    }
     this.look(this.pinned);
   }
 
   #key(event) {
-    const words = [...this.line.querySelectorAll(".word")];
+    const words = [...this.list.querySelectorAll("button")];
     const at = words.indexOf(event.target);
-    if (at < 0) return;
-    const to = { ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: words.length - 1 }[event.key];
-    if (event.key === "Enter" || event.key === " ") this.#pin(words[at]);
-    else if (event.key === "Escape") this.#pin(this.pinned);
-    else if (to === undefined) return;
+    const to = {
+      ArrowRight: at + 1, ArrowDown: at + 1, ArrowLeft: at - 1, ArrowUp: at - 1, Home: 0, End: words.length - 1,
+    }[event.key];
+    if (at < 0 || (to === undefined && event.key !== "Escape")) return;
     event.preventDefault();
+    if (event.key === "Escape") this.#pin(this.pinned);
     if (!words[to]) return;
     words[at].tabIndex = -1;
     words[to].tabIndex = 0;
     words[to].focus();
   }
 
-  /** Show where a word looked; null takes the map away. */
-  async look(span) {
-    this.wanted = span;
+  /** Show where the word of this index looked; null takes the map away. */
+  async look(index) {
+    this.wanted = index;
     const canvas = slot(this.view, "heat");
-    for (const word of this.line.querySelectorAll(".looking")) word.classList.remove("looking");
-    if (!span) {
+    for (const word of this.view.querySelectorAll("[data-index]")) {
+      word.classList.toggle("looking", Number(word.dataset.index) === index);
+    }
+    if (index === null) {
       canvas.hidden = true;
       fill(this.view, "looked", "");
       return;
     }
-    span.classList.add("looking");
+    const { word, probability } = original(this.item).words[index];
     const slow = setTimeout(() => {
-      if (this.wanted === span) fill(this.view, "looked", `Finding where the model looked for “${span.textContent}”…`);
+      if (this.wanted === index) fill(this.view, "looked", `Finding where the model looked for “${word}”…`);
     }, 150);
     try {
-      const grid = this.#grid(await this.explain(this.item), Number(span.dataset.index));
-      if (this.wanted !== span) return;
+      const grid = this.#grid(await this.explain(this.item), index);
+      if (this.wanted !== index) return;
       const { naturalWidth: width, naturalHeight: height } = slot(this.view, "picture");
       paint(canvas, grid, width ? { width, height } : this.item.answer.image);
       canvas.hidden = false;
-      fill(this.view, "looked", `Where the model looked for “${span.textContent}”, ${span.title}`);
+      const sure = isEdited(this.item) ? "" : `, ${percent(probability)} sure`;
+      fill(this.view, "looked", `Where the model looked for “${word}”${sure}`);
     } catch (problem) {
-      if (this.wanted !== span) return;
+      if (this.wanted !== index) return;
       canvas.hidden = true;
       fill(this.view, "looked", `Where the model looked cannot be shown now. ${problem.message}`);
     } finally {

@@ -3,15 +3,24 @@
 import { copies } from "../../web/clipboard.js";
 import { announce, button, copyOf, fill, h, on, showPicture, slot } from "../../web/dom.js";
 import { percent } from "../../web/format.js";
+import { closeOnLeaving } from "../../web/menu.js";
 import { problemBox } from "../form.js";
-import { choose, original, tags } from "../item.js";
+import { ask, choose, decorate, isEdited, original, tags, write } from "../item.js";
 import { canRetry } from "../queue.js";
+import { marks } from "../review/tile.js";
 import { isLarge } from "../shrink.js";
-import { mark } from "../words.js";
+import { isToCheck, isWithheld, level, said, showTrust } from "../trust.js";
+import { differences, sentence } from "../words.js";
 import { asHtml, asMarkdown } from "./alttext.js";
 import { Editor } from "./editor.js";
 import { Reading } from "./reading.js";
 import { snippets } from "./snippets.js";
+
+const MEANING = { // shading.py has the same
+  right: "",
+  check: "Not sure: may well be wrong.",
+  unknown: "This does not look like a photo it knows.",
+};
 
 /** The view of a picture that waits or is being captioned. */
 export function working(item, source, { cancel }) {
@@ -42,19 +51,32 @@ export function result(item, source, { explain, changed, address, filter }) {
   const view = copyOf("result");
   const { image, model } = item.answer;
   showPicture(view, source);
-  fill(view, "image", `${image.width} × ${image.height} ${image.format}${isLarge(item.file) ? ", made smaller to send it" : ""}`);
+  const smaller = item.file && isLarge(item.file) ? ", made smaller to send it" : "";
+  fill(view, "image", `${image.width} × ${image.height} ${image.format}${smaller}`);
   fill(view, "model", `${model.name} ${model.version}`);
-  slot(view, "tools").hidden = false;
+  for (const name of ["tools", "legend"]) slot(view, name).hidden = false;
   const refresh = () => {
-    slot(view, "picture").alt = item.text;
-    numbers(view, original(item));
-    others(view, item, () => { editor.refresh(); refresh(); });
+    slot(view, "picture").alt = said(item);
+    trusted(view, item);
+    others(view, item, step);
     reading.show();
+    editor.refresh();
+  };
+  const done = () => {
+    refresh();
     changed();
   };
+  const step = (make) => () => {
+    make();
+    button(view, "edit").focus(); // the button that was used may be gone
+    done();
+  };
   const reading = new Reading(view, item, explain);
-  const editor = new Editor(view, item, refresh);
+  const editor = new Editor(view, item, done);
   refresh();
+  slot(view, "guess").querySelector("summary").addEventListener("click", step(() => ask(item)));
+  on(view, "keep", step(() => { write(item, item.text); announce("Checked."); }));
+  on(view, "decorate", () => { decorate(item, !item.decorative); done(); });
   slot(view, "tags").replaceChildren(...tags(item).map((tag) => chip(tag, filter)));
   slot(view, "tags").hidden = !tags(item).length;
   offerCopies(view, item);
@@ -62,17 +84,19 @@ export function result(item, source, { explain, changed, address, filter }) {
   return view;
 }
 
-function numbers(view, caption) {
-  fill(view, "percent", percent(caption.confidence));
-  fill(view, "mark", mark(caption));
-  slot(view, "mark").hidden = !mark(caption);
-  slot(view, "words").replaceChildren(...caption.words.map(({ word, probability }) => {
-    const row = copyOf("word-row");
-    fill(row, "word", word);
-    fill(row, "percent", percent(probability));
-    setBar(row, probability);
-    return row;
-  }));
+/** How far the caption can be trusted; what a person wrote has none of the model's numbers. */
+function trusted(view, item) {
+  const now = level(item);
+  view.dataset.trust = isWithheld(item) ? "unknown" : "known";
+  view.classList.toggle("decorative", item.decorative);
+  showTrust(slot(view, "trust"), now);
+  fill(view, "meaning", MEANING[now] ?? "");
+  fill(view, "percent", percent(original(item).confidence));
+  fill(view, "log", original(item).log_probability.toFixed(2));
+  slot(view, "model-facts").hidden = isEdited(item);
+  slot(view, "looks").hidden = isEdited(item);
+  button(view, "keep").hidden = !isToCheck(item);
+  button(view, "decorate").ariaPressed = String(item.decorative);
 }
 
 function chip({ word, probability }, filter) {
@@ -93,34 +117,30 @@ export function press(view, tag) {
   for (const chip of view.querySelectorAll(".chip")) chip.ariaPressed = String(chip.textContent === tag);
 }
 
-function others(view, item, chosen) {
+function others(view, item, step) {
   const rows = item.answer.captions.flatMap((caption, index) => {
-    if (index === item.chosen) return [];
+    if (index === item.chosen && !isEdited(item)) return [];
     const row = copyOf("alternative");
-    fill(row, "text", caption.caption);
-    fill(row, "percent", percent(caption.confidence));
-    fill(row, "log", caption.log_probability.toFixed(2));
-    setBar(row, caption.confidence);
-    const use = on(row, "use", () => {
+    const text = sentence(caption.caption);
+    slot(row, "text").replaceChildren(...marks(caption.caption, item.text));
+    const use = on(row, "use", step(() => {
       choose(item, index);
-      chosen();
-      announce(`The caption is now: ${caption.caption}`);
-      button(view, "edit").focus(); // the button that was used is gone
-    });
+      announce(`The caption is now: ${text}`);
+    }));
     use.hidden = false;
-    use.ariaLabel = `Use this: ${caption.caption}`;
+    const apart = differences(text, item.text).filter(([, differs]) => differs).map(([part]) => part.trim());
+    use.ariaLabel = `Use this: ${apart.join(", ") || text}`;
     return [row];
   });
   slot(view, "others").hidden = !rows.length;
   slot(view, "alternatives").replaceChildren(...rows);
 }
 
-const setBar = (row, share) => row.querySelector("rect").setAttribute("width", share * 100);
-
 function offerCopies(view, item) {
-  copies(button(view, "copy-text"), () => item.text);
-  copies(button(view, "copy-html"), () => asHtml(item.name, item.text));
-  copies(button(view, "copy-markdown"), () => asMarkdown(item.name, item.text));
+  copies(button(view, "copy-text"), () => said(item));
+  copies(button(view, "copy-html"), () => asHtml(item.name, said(item)));
+  copies(button(view, "copy-markdown"), () => asMarkdown(item.name, said(item)));
+  closeOnLeaving(slot(view, "formats"));
 }
 
 function offerSnippets(view, texts) {

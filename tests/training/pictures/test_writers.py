@@ -7,8 +7,8 @@ import io
 import json
 from pathlib import Path
 
-from training.packaging import writers
-from training.packaging.inference import Caption, Result
+from training.pictures import writers
+from training.pictures.results import Caption, Result
 
 CAPTIONS = [Caption("a cat", -1.0, 0.7, "right"), Caption("a dog", -2.0, 0.3, "check")]
 TAGS = [{"word": "cat", "probability": 0.83}, {"word": "laptop", "probability": 0.2}]

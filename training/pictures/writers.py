@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Iterable
 from typing import TextIO
 
-from training.packaging.inference import Caption, Result
+from training.pictures.results import Caption, Result
 
 ONE_LINE = {ord(sign): ascii(sign)[1:-1] for sign in "\t\n\r"}  # for names in a line
 
@@ -29,6 +29,7 @@ def write_csv(results: Iterable[Result], out: TextIO) -> None:
         for rank, caption in enumerate(result.captions, start=1):
             text, *scores = _rounded(caption)
             rows.writerow([result.path, text, rank, *scores, caption.trust, tags])
+        out.flush()
 
 
 def write_json_lines(results: Iterable[Result], out: TextIO) -> None:

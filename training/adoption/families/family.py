@@ -1,0 +1,36 @@
+"""What a family of adopted models is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from training.adoption.model.decoder import TransformerDecoder
+from training.adoption.model.vision import Levels
+from training.adoption.weights import Published
+
+
+class Parts(NamedTuple):
+    """A model's parts, with their weights, and the ids of its first token and its last."""
+
+    encoder: Any  # a module of training.adoption.model
+    decoder: TransformerDecoder
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Family:
+    """One kind of model.
+
+    Args:
+        reference: its class in ``transformers``.
+        build: makes its parts from the whole configuration, the levels of its pixels and its
+            weights.
+        prompted: its reference has to be given the first token.
+    """
+
+    reference: str
+    build: Callable[[Mapping[str, Any], Levels, Published], Parts]
+    prompted: bool = False
