@@ -28,9 +28,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--revision", help="branch, tag or commit on the hub (default: main)")
     parser.add_argument("--archive", type=Path, required=True, metavar="MAR", help="what to write")
     parser.add_argument(
-        "--no-onnx",
+        "--onnx",
         action="store_true",
-        help="leave out the graph for ONNX Runtime, which makes serving on a CPU faster",
+        help="also export a graph for ONNX Runtime, which not every model can be exported to",
     )
     parser.add_argument("--licence", help="for the card, of a model from a folder")
     add_label_arguments(parser)
@@ -56,7 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
         folder = arguments.folder
         stated = {"licence": arguments.licence} if arguments.licence else {}
         source = Source(folder.resolve().name, **stated)
-    adopt(folder, arguments.archive, label, source, onnx=not arguments.no_onnx)
+    adopt(folder, arguments.archive, label, source, onnx=arguments.onnx)
     return 0
 
 

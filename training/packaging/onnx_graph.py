@@ -145,7 +145,8 @@ def _simplify(model: ModelProto) -> ModelProto:
 
 
 def _is_weight(value: TensorProto | ValueInfoProto) -> bool:
-    return value.name.startswith(PREFIX)
+    # A tensor that is made of a module's plain numbers is lifted out of its code, and no weight.
+    return value.name.startswith(PREFIX) and ".lifted_tensor_" not in value.name
 
 
 def _replace(field: Any, values: Iterable[Any]) -> None:

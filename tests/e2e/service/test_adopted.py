@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -59,12 +58,13 @@ def test_a_model_is_adopted_and_served_beside_ours(
         headers={"Authorization": f"Bearer {service.management_token()}"},
         timeout=TIMEOUT_S,
     ).json()
-    card = json.loads(described[0]["customizedMetadata"])
-    assert card["engine"] == "onnxruntime"
+    card = described[0]["customizedMetadata"]
+    assert card["engine"] == "torchscript"
     assert card["adopted"]["agreement"]["sentences"] == 54
 
     explained = ask("explanations", version="blip")
-    word = explained["captions"][0]["words"][0]  # type: ignore[index]
+    # The first sentence of drawn weights may be empty.
+    word = next(word for caption in explained["captions"] for word in caption["words"])  # type: ignore[attr-defined]
     assert (word["attention"]["rows"], word["attention"]["columns"]) == (4, 4)
     # Without a version, ours answers.
     assert ask("captions")["model"] == {"name": "captioner", "version": VERSION}
