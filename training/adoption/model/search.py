@@ -66,9 +66,9 @@ class AdoptedCaptioner(nn.Module):
         # What the handler reads, as it does of our own captioner.
         fit = rules.fit
         self.filter, self.scale, self.keeps_ratio = fit.filter, fit.scale, fit.keeps_ratio
-        self.image_size: int = encoder.image_size  # type: ignore[assignment]
-        self.grid_rows: int = encoder.grid_rows  # type: ignore[assignment]
-        self.grid_columns: int = encoder.grid_columns  # type: ignore[assignment]
+        self.image_size: int = encoder.image_size
+        self.grid_rows: int = encoder.grid_rows
+        self.grid_columns: int = encoder.grid_columns
         self.vocab_size = decoder.vocab_size
         self.calibration = PlainConfidence(PAD)
         self.register_buffer("begins", rules.begins)
