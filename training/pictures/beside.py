@@ -7,9 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from training.common.cli import unwritable
 from training.pictures.files import SUFFIXES
-from training.pictures.results import Result
+from training.pictures.results import Result, writable
 
 EXISTING = ("skip", "overwrite", "append")
 NOTHING = b" \t\r\n\0"  # a crash may leave a file that is empty or all zeros
@@ -25,16 +24,12 @@ class Sidecars:
     def select(self, pictures: Sequence[Path]) -> tuple[list[Path], list[Result]]:
         """The pictures that are to be captioned, and why others cannot be."""
         self._targets = sidecars(pictures)
-        todo, refused = [], []
-        for picture in pictures:
-            target = self._targets[picture]
-            if self._existing == "skip" and has_captions(target):
-                continue
-            if reason := unwritable(target):
-                refused.append(Result(picture, [], reason))
-            else:
-                todo.append(picture)
-        return todo, refused
+        skip = self._existing == "skip"
+        return writable(
+            (picture, self._targets[picture])
+            for picture in pictures
+            if not (skip and has_captions(self._targets[picture]))
+        )
 
     def write(self, results: Iterable[Result]) -> Iterator[Result]:
         """Write each picture's captions, a line each, and pass the results on.

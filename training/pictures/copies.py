@@ -10,8 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from basics.inscribing import CannotInscribe, alt_text, inscribe
-from training.common.cli import unwritable
-from training.pictures.results import Result
+from training.pictures.results import Result, writable
 
 
 class Copies:
@@ -30,16 +29,12 @@ class Copies:
 
     def select(self, pictures: Sequence[Path]) -> tuple[list[Path], list[Result]]:
         """The pictures that are to be captioned, and why others cannot be."""
-        todo, refused = [], []
-        for picture in pictures:
-            target = self._target(picture)
-            if self._is_copy(picture) or (self._skip and self._is_done(picture, target)):
-                continue
-            if reason := unwritable(target):
-                refused.append(Result(picture, [], reason))
-            else:
-                todo.append(picture)
-        return todo, refused
+        targets = ((one, self._target(one)) for one in pictures if not self._is_copy(one))
+        return writable(
+            (picture, target)
+            for picture, target in targets
+            if not (self._skip and self._is_done(picture, target))
+        )
 
     def write(self, results: Iterable[Result]) -> Iterator[Result]:
         """Write each picture with its first caption, and pass the results on.

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from training.common.cli import unwritable
+
 TRUST = {"right": "Looks right", "check": "Check", "unknown": "Can't tell"}  # the most first
 MAX_NAMED = 10  # of the pictures that are to be checked
 
@@ -45,6 +47,17 @@ def trusted(results: Iterable[Result], least: str) -> Iterator[Result]:
             yield replace(result, captions=[])
         else:
             yield result
+
+
+def writable(targets: Iterable[tuple[Path, Path]]) -> tuple[list[Path], list[Result]]:
+    """Of pictures with the files to write for them, those that can be, and why others cannot."""
+    todo, refused = [], []
+    for picture, target in targets:
+        if reason := unwritable(target):
+            refused.append(Result(picture, [], reason))
+        else:
+            todo.append(picture)
+    return todo, refused
 
 
 class Tally:

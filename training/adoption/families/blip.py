@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from training.adoption.families.bert import IDLE, Config, bert_head, bert_shape, bert_weights
-from training.adoption.families.family import Family, Parts
+from training.adoption.families.family import Family, Parts, vision_shape
 from training.adoption.model.decoder import TransformerDecoder
-from training.adoption.model.vision import Levels, VisionShape, VisionTransformer
+from training.adoption.model.vision import Levels, VisionTransformer
 from training.adoption.weights import Published, fill
 
 VISION, TEXT = "vision_model.", "text_decoder."
@@ -23,16 +23,7 @@ LAYER = {
 def build(config: Config, levels: Levels, take: Published) -> Parts:
     """The parts of BLIP for captions."""
     vision, text = config["vision_config"], config["text_config"]
-    shape = VisionShape(
-        image_size=vision["image_size"],
-        patch=vision["patch_size"],
-        width=vision["hidden_size"],
-        layers=vision["num_hidden_layers"],
-        heads=vision["num_attention_heads"],
-        inner=vision["intermediate_size"],
-        activation=vision["hidden_act"],
-        eps=vision["layer_norm_eps"],
-    )
+    shape = vision_shape(vision)
     encoder = VisionTransformer(shape, levels)
     weights = {
         "first": take(f"{VISION}embeddings.class_embedding"),

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from training.adoption.families.bert import IDLE, Config, bert_head, bert_shape, bert_weights
-from training.adoption.families.family import Family, Parts
+from training.adoption.families.family import Family, Parts, vision_shape
 from training.adoption.model.decoder import TextShape, TransformerDecoder
 from training.adoption.model.swin import Merge, SwinShape, SwinTransformer
-from training.adoption.model.vision import Levels, VisionShape, VisionTransformer
+from training.adoption.model.vision import Levels, VisionTransformer
 from training.adoption.weights import AdoptionError, Published, fill
 
 VISION = "encoder."
@@ -67,18 +67,7 @@ def _vit(
     config: Config, levels: Levels, take: Published, project: int
 ) -> tuple[VisionTransformer, dict[str, Tensor]]:
     taught = config["model_type"] == "deit"
-    shape = VisionShape(
-        image_size=config["image_size"],
-        patch=config["patch_size"],
-        width=config["hidden_size"],
-        layers=config["num_hidden_layers"],
-        heads=config["num_attention_heads"],
-        inner=config["intermediate_size"],
-        activation=config["hidden_act"],
-        eps=config["layer_norm_eps"],
-        extra=2 if taught else 1,
-        project=project,
-    )
+    shape = vision_shape(config, extra=2 if taught else 1, project=project)
     embeddings = f"{VISION}embeddings."
     first = [f"{embeddings}cls_token"] + [f"{embeddings}distillation_token"] * taught
     weights = {

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from training.adoption.model.decoder import TransformerDecoder
-from training.adoption.model.vision import Levels
+from training.adoption.model.vision import Levels, VisionShape
 from training.adoption.weights import Published
 
 
@@ -34,3 +34,22 @@ class Family:
     reference: str
     build: Callable[[Mapping[str, Any], Levels, Published], Parts]
     prompted: bool = False
+
+
+def vision_shape(config: Mapping[str, Any], **more: Any) -> VisionShape:
+    """The shape of a vision transformer from the configuration of ViT, or of one of its kin.
+
+    Args:
+        more: the fields in which it differs.
+    """
+    return VisionShape(
+        image_size=config["image_size"],
+        patch=config["patch_size"],
+        width=config["hidden_size"],
+        layers=config["num_hidden_layers"],
+        heads=config["num_attention_heads"],
+        inner=config["intermediate_size"],
+        activation=config["hidden_act"],
+        eps=config["layer_norm_eps"],
+        **more,
+    )

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from training.adoption.families.bert import IDLE, Config, bert_shape, bert_weights
-from training.adoption.families.family import Family, Parts
+from training.adoption.families.family import Family, Parts, vision_shape
 from training.adoption.model.decoder import TransformerDecoder
-from training.adoption.model.vision import Levels, VisionShape, VisionTransformer
+from training.adoption.model.vision import Levels, VisionTransformer
 from training.adoption.weights import AdoptionError, Published, fill
 
 VISION = "git.image_encoder.vision_model."
@@ -24,15 +24,8 @@ def build(config: Config, levels: Levels, take: Published) -> Parts:
     if config["num_image_with_embedding"]:
         raise AdoptionError("This GIT describes videos; expected one that describes pictures.")
     vision = config["vision_config"]
-    shape = VisionShape(
-        image_size=vision["image_size"],
-        patch=vision["patch_size"],
-        width=vision["hidden_size"],
-        layers=vision["num_hidden_layers"],
-        heads=vision["num_attention_heads"],
-        inner=vision["intermediate_size"],
-        activation=vision["hidden_act"],
-        eps=vision["layer_norm_eps"],
+    shape = vision_shape(
+        vision,
         norm_first=True,
         patch_bias=False,
         project=config["hidden_size"],
