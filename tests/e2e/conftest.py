@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 import skimage.data
 from PIL import Image
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, ViewportSize, expect, sync_playwright
 
 from benchmarks.services import PORTS
 from tests.e2e.browser import ADVICE, find_browser
@@ -29,7 +29,7 @@ from tests.webui.administration import HASH, PASSWORD, TOKEN
 ROOT = Path(__file__).resolve().parents[2]
 START_S = 120
 STOP_S = 60  # more than the launcher gives all parts together
-DESK = {"width": 1280, "height": 800}  # pixels of the window
+DESK: ViewportSize = {"width": 1280, "height": 800}  # pixels of the window
 # Chromium as root, in a closed network, without a screen.
 CHROMIUM_FLAGS = [
     "--no-sandbox",

@@ -118,7 +118,7 @@ class OwnStage(Stage):
             "TMPDIR": str(self.scratch),
             **environ,
         }
-        super().__init__(Service(folder / "run", own, BUSY_S))
+        super().__init__(Service(folder / "run", own, start_s=BUSY_S))
 
     def start(self) -> None:
         """Start it; ready at its end."""

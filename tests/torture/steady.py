@@ -15,7 +15,8 @@ from pathlib import Path
 from statistics import mean
 
 from tests.torture.clients import Clients, Request, drawn
-from tests.torture.pictures import FORMS, draw
+from tests.torture.files import FORMS
+from tests.torture.pictures import draw
 from tests.torture.stage import PARTS, OwnStage, Stage, stop_cleanly
 
 CLIENTS = 4

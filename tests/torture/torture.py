@@ -13,8 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.torture.clients import Clients, Request, drawn
+from tests.torture.files import FORMS
 from tests.torture.kills import is_ready, wait_until_ready
-from tests.torture.pictures import FORMS, draw, large, options
+from tests.torture.pictures import draw, large, options
 from tests.torture.stage import BUSY_S, PARTS, Stage
 
 KEPT_OPEN = 64  # connections between the page and TorchServe's two addresses

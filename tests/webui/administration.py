@@ -60,7 +60,7 @@ class Admin:
         self.client = client
 
     def __call__(self, method: str, path: str, body: object = None) -> Any:
-        extra = {} if body is None else {"json": body}
+        extra: dict[str, Any] = {} if body is None else {"json": body}
         return self.client.open(f"/api{path}", method=method, headers=BEARER, **extra)
 
     def job(self, method: str, path: str, body: object) -> dict[str, Any]:
