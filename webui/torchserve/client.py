@@ -29,6 +29,7 @@ from webui.torchserve.errors import (
     TorchServeError,
     UnknownVersion,
 )
+from webui.torchserve.gate import Gate
 from webui.torchserve.report import Report
 from webui.torchserve.tokens import KeysUnreadable, Kind, read_key
 from webui.web.problem import ServiceError, too_large
@@ -69,6 +70,7 @@ class TorchServe:
         self._settings = settings
         self._headers = headers
         self._note = note
+        self.gate = Gate()
         self.answered = -math.inf  # when a worker answered last, on the monotonic clock
         self._session = requests.Session()
         # Proxies and .netrc of the environment must not see or replace the keys.
@@ -118,9 +120,9 @@ class TorchServe:
         """
         give_up = time.monotonic() + self._settings.timeout_s
         for left in reversed(range(TRIES)):
-            wait_s = max(give_up - time.monotonic(), 0.001)
             try:
-                response = self._send("inference", "POST", url, wait_s, headers, picture)
+                with self.gate.passing(give_up) as wait_s:
+                    response = self._send("inference", "POST", url, wait_s, headers, picture)
             except TooSlow as error:
                 if left + 1 < TRIES or self._still(give_up - self._settings.timeout_s):
                     raise _not_ready() from error
@@ -144,8 +146,7 @@ class TorchServe:
 
         The answer of /ping does not matter: it is Healthy while a model loads.
         """
-        url = f"{self._settings.inference_url}/ping"
-        self._send("inference", "GET", url, MANAGEMENT_TIMEOUT_S)
+        self._send("inference", "GET", f"{self._settings.inference_url}/ping", MANAGEMENT_TIMEOUT_S)
 
     def manage(
         self,

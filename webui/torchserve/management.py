@@ -135,7 +135,8 @@ class Management:
         """Ask for this number of workers; they come and go afterwards."""
         path, subject = f"/{model}/{version}", f"{model} {version}"
         wanted: Query = {"min_worker": workers, "max_worker": workers, "synchronous": "false"}
-        self._call("PUT", path, subject, wanted)
+        with self._client.gate.shut():
+            self._call("PUT", path, subject, wanted)
 
     def set_default(self, model: str, version: str) -> None:
         """Make a version the default."""
@@ -143,7 +144,8 @@ class Management:
 
     def unregister(self, model: str, version: str) -> None:
         """Unregister a version; TorchServe refuses the default while there are others."""
-        self._call("DELETE", f"/{model}/{version}", f"{model} {version}")
+        with self._client.gate.shut():
+            self._call("DELETE", f"/{model}/{version}", f"{model} {version}")
 
     def describe(self, model: str, version: str) -> dict[str, Any]:
         """The model card as a worker of the version answers it; one must be READY."""
