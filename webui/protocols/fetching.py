@@ -7,21 +7,25 @@ to no other: what the name resolves to a moment later does not matter.
 
 from __future__ import annotations
 
+import contextlib
+import http.client
+import io
 import ipaddress
 import socket
+import ssl
 import time
-from urllib.parse import SplitResult, urljoin, urlsplit
+from typing import Any
+from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
 import certifi
-import urllib3
 
 from webui.web.extensions import service
 from webui.web.problem import ServiceError, too_large
 from webui.web.settings import Settings
 
-TIMEOUT_S = 10.0  # for the whole picture, with its redirects
+TIMEOUT_S = 10.0  # for the whole picture, with its redirects; finding names has the system's own
 REDIRECTS = 3
-CHUNK = 64 * 1024
+SAFE = "%/?:@!$&'()*+,;=~"  # in an address: escaped already, or with a meaning there
 PORTS = {"http": 80, "https": 443}
 NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -39,8 +43,7 @@ def fetch(url: str) -> bytes:
     give_up = time.monotonic() + TIMEOUT_S
     try:
         for _ in range(1 + REDIRECTS):
-            response = _open(_checked(url), give_up - time.monotonic())
-            try:
+            with contextlib.closing(_open(_checked(url), give_up)) as response:
                 location = response.headers.get("Location")
                 if response.status in (301, 302, 303, 307, 308) and location:
                     url = urljoin(url, location)
@@ -50,10 +53,8 @@ def fetch(url: str) -> bytes:
                         f"Expected the picture, got status {response.status} from its host. "
                         "Send the picture itself, as a data URI."
                     )
-                return _read(response, give_up)
-            finally:
-                response.close()
-    except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+                return _read(response)
+    except (http.client.HTTPException, OSError, ValueError) as error:
         raise NotFetched(
             "The picture's host could not be reached, or was too slow. Send the picture itself, "
             "as a data URI."
@@ -76,26 +77,67 @@ def _checked(url: str) -> SplitResult:
     return parts
 
 
-def _open(parts: SplitResult, timeout_s: float) -> urllib3.BaseHTTPResponse:
+class _Timed(io.RawIOBase):
+    """A connection that is given up at one moment, however little its other end sends at a time."""
+
+    def __init__(self, connected: socket.socket, give_up: float) -> None:
+        self._socket, self._give_up = connected, give_up
+
+    def _wait_no_longer(self) -> None:
+        self._socket.settimeout(_left(self._give_up))
+
+    def encrypt(self, host: str) -> None:
+        """Go on under TLS, with a certificate for this name."""
+        self._wait_no_longer()
+        context = ssl.create_default_context(cafile=certifi.where())
+        self._socket = context.wrap_socket(self._socket, server_hostname=host)
+
+    def send(self, head: str) -> None:
+        """Send a request."""
+        self._wait_no_longer()
+        self._socket.sendall(head.encode("ascii"))
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        self._wait_no_longer()
+        return self._socket.recv_into(buffer)
+
+    def makefile(self, mode: str) -> io.BufferedReader:
+        return io.BufferedReader(self)
+
+    def close(self) -> None:
+        self._socket.close()
+        super().close()
+
+
+def _left(give_up: float) -> float:
+    """Seconds until then. Raises TimeoutError."""
+    if (left := give_up - time.monotonic()) <= 0:
+        raise TimeoutError
+    return left
+
+
+def _open(parts: SplitResult, give_up: float) -> http.client.HTTPResponse:
     """Ask one of the host's public addresses, and follow nowhere."""
     host, port = parts.hostname or "", parts.port or PORTS[parts.scheme]
     address = _public(host, port)[0]
-    timeout = urllib3.Timeout(total=max(timeout_s, 0.001))
-    if parts.scheme == "https":
-        pool: urllib3.HTTPConnectionPool = urllib3.HTTPSConnectionPool(
-            address, port, timeout=timeout, retries=False, ca_certs=certifi.where(),
-            server_hostname=host, assert_hostname=host,
-        )  # fmt: skip
-    else:
-        pool = urllib3.HTTPConnectionPool(address, port, timeout=timeout, retries=False)
-    path = parts.path or "/"
-    return pool.urlopen(
-        "GET",
-        f"{path}?{parts.query}" if parts.query else path,
-        headers={"Host": parts.netloc, "Accept": "image/*", "Accept-Encoding": "identity"},
-        redirect=False,
-        preload_content=False,
-    )
+    timed = _Timed(socket.create_connection((address, port), _left(give_up)), give_up)
+    try:
+        if parts.scheme == "https":
+            timed.encrypt(host)
+        path = quote(f"{parts.path or '/'}{parts.query and '?'}{parts.query}", SAFE)
+        timed.send(
+            f"GET {path} HTTP/1.1\r\nHost: {parts.netloc}\r\nAccept: image/*\r\n"
+            "Accept-Encoding: identity\r\nConnection: close\r\n\r\n"
+        )
+        response = http.client.HTTPResponse(timed)  # type: ignore[arg-type]  # a file is all it asks
+        response.begin()
+        return response
+    except BaseException:
+        timed.close()
+        raise
 
 
 def _public(host: str, port: int) -> list[str]:
@@ -124,15 +166,12 @@ def is_public(text: str) -> bool:
     return all(one.is_global and not one.is_multicast for one in parts)
 
 
-def _read(response: urllib3.BaseHTTPResponse, give_up: float) -> bytes:
-    """The body, up to the limit of a picture and within the time."""
+def _read(response: http.client.HTTPResponse) -> bytes:
+    """The body, up to the limit of a picture. Raises ServiceError, HTTPException."""
     limit = service(Settings).max_upload_bytes
-    picture = b""
-    # Each time what has come, however little: a host that trickles must not have all day.
-    while chunk := response.read1(CHUNK, decode_content=False):
-        picture += chunk
-        if len(picture) > limit:
-            raise too_large(limit)
-        if time.monotonic() > give_up:
-            raise TimeoutError
+    picture = response.read(limit + 1)
+    if len(picture) > limit:
+        raise too_large(limit)
+    if response.length:
+        raise http.client.IncompleteRead(picture, response.length)
     return picture

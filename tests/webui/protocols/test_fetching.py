@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -150,15 +151,70 @@ def test_other_hosts_are_not_asked(fetch: Callable[[str], bytes], url: str) -> N
         fetch(url)
 
 
-def test_a_host_that_does_not_answer_in_time_is_given_up(
-    fetch: Callable[[str], bytes], resolved: list[list[str]], monkeypatch: pytest.MonkeyPatch
+HEAD = b"HTTP/1.1 200 OK\r\n"
+CHUNKS = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("scheme", "begin", "drop"),
+    [
+        ("http", b"", b""),
+        ("https", b"\x16\x03\x03\x3f\xff", b"x"),
+        ("http", HEAD + b"X: ", b"x"),
+        ("http", HEAD + b"Content-Length: 900\r\n\r\n", b"x"),
+        ("http", CHUNKS, b"0"),
+    ],
+    ids=["silence", "handshake", "head", "body", "length of a chunk"],
+)
+def test_a_host_that_is_slow_or_trickles_is_given_up(
+    fetch: Callable[[str], bytes],
+    resolved: list[list[str]],
+    monkeypatch: pytest.MonkeyPatch,
+    scheme: str,
+    begin: bytes,
+    drop: bytes,
 ) -> None:
-    monkeypatch.setattr(fetching, "TIMEOUT_S", 0.1)
+    """A host that sends a byte at a time, each well before the end, for longer than it may."""
+    monkeypatch.setattr(fetching, "TIMEOUT_S", 0.2)
     resolved.append([PUBLIC])
-    with socket.create_server((PUBLIC, 0)) as silent:
-        port = silent.getsockname()[1]
-        with pytest.raises(ServiceError, match="too slow"):
-            fetch(f"http://{NAME}:{port}/p.jpg")
+    ended = threading.Event()
+
+    def trickle() -> None:
+        connection, _ = slow.accept()
+        with connection, contextlib.suppress(ConnectionError):
+            connection.sendall(begin)
+            while not ended.wait(0.02):
+                connection.sendall(drop)
+
+    with socket.create_server((PUBLIC, 0)) as slow:
+        host = threading.Thread(target=trickle)
+        host.start()
+        try:
+            with pytest.raises(ServiceError, match="too slow"):
+                fetch(f"{scheme}://{NAME}:{slow.getsockname()[1]}/p.jpg")
+        finally:
+            ended.set()
+            host.join()
+
+
+@pytest.mark.parametrize(
+    "answer", [b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nshort", b"SSH-2.0"]
+)
+def test_half_a_picture_and_what_is_no_http_are_refused(
+    fetch: Callable[[str], bytes], resolved: list[list[str]], answer: bytes
+) -> None:
+    resolved.append([PUBLIC])
+
+    def send() -> None:
+        connection, _ = server.accept()
+        with connection:
+            connection.recv(1000)
+            connection.sendall(answer)
+
+    with socket.create_server((PUBLIC, 0)) as server:
+        threading.Thread(target=send).start()
+        with pytest.raises(ServiceError, match="could not be reached"):
+            fetch(f"http://{NAME}:{server.getsockname()[1]}/p.jpg")
 
 
 @pytest.mark.parametrize(
