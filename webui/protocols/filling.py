@@ -22,6 +22,7 @@ LISTS = {"alternatives": "others", "captions": "captions"} | dict.fromkeys(
 KNOWN = "caption, alternatives, tags and confidence"
 HOPS = 10  # from one $ref to the next
 DEEPEST = 4  # objects and lists in each other
+MOST = 1000  # members of all objects: names differ by case alone, and a $ref is soon written
 NOTHING = object()
 
 
@@ -65,6 +66,7 @@ class _Filler:
 
     def __init__(self, whole: dict[str, Any]) -> None:
         self._whole = whole
+        self._left = MOST
 
     def object(self, schema: Any, thing: Thing, depth: int) -> dict[str, Any]:
         """An object with what is known of the schema's properties."""
@@ -74,6 +76,9 @@ class _Filler:
             raise BadBody(
                 f"Expected a JSON schema of an object with properties, such as {KNOWN}, got none."
             )
+        self._left -= len(members)
+        if self._left < 0:
+            raise BadBody(f"Expected a JSON schema of at most {MOST} values, got more.")
         required = schema.get("required")
         found = {}
         for name, member in members.items():

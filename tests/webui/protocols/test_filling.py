@@ -93,6 +93,15 @@ def test_what_cannot_be_filled_is_refused(schema: dict[str, Any]) -> None:
         fill(schema)
 
 
+def test_a_small_schema_of_a_huge_object_is_refused() -> None:
+    names = ["caption", "Caption", "text", "Text", "title", "Title"]
+    schema: dict[str, Any] = TEXT
+    for _ in range(4):  # 6 ** 4 texts
+        schema = {"type": "object", "properties": dict.fromkeys(names, schema)}
+    with pytest.raises(BadBody, match="at most 1000"):
+        fill(schema)
+
+
 def test_without_a_schema_there_is_all() -> None:
     assert fill({}) == {
         "caption": "a dog",
