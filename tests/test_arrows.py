@@ -30,8 +30,8 @@ ROOMS: dict[str, set[str]] = {  # room -> the rooms that it may import
     "webui.administrator": WEB,
     "webui.captions": SERVICE,
     "webui.operations": SERVICE,
-    "webui.protocols": {*SERVICE, "webui.captions"},
     "webui.versions": {*SERVICE, "webui.captions", "webui.operations"},
+    "webui.protocols": {*SERVICE, "webui.captions", "webui.versions"},
     "webui.launcher": {"webui.web", "webui.torchserve"},
     "webui.docs": {"webui.web"},
 }

@@ -15,6 +15,7 @@ bp = Blueprint("health", __name__)
 
 
 @bp.get("/healthz")
+@bp.get("/health")  # where clients of vLLM's server look
 def healthz() -> Response:
     """200 while this process answers, whatever TorchServe does."""
     return jsonify(status="alive")

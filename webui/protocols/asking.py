@@ -16,6 +16,7 @@ from webui.protocols.filling import filled
 from webui.torchserve.answer import Answer, Caption
 from webui.torchserve.management import Known, Version
 from webui.torchserve.refusals import ManagementError
+from webui.versions.catalogue import Catalogue
 from webui.web.bodies import BadBody
 from webui.web.extensions import count_more, service
 from webui.web.names import is_name
@@ -113,6 +114,17 @@ def versions() -> list[Version]:
         if error.code == 404:
             return []
         raise
+
+
+def card(version: Version) -> dict[str, Any]:
+    """What is known of a version's model; {} where that is nothing."""
+    return service(Catalogue).card(service(Settings).model_name, version) or {}
+
+
+def adopted_from(card: Mapping[str, Any]) -> str:
+    """The published model that a card is of; empty for one that was trained here."""
+    adopted = card.get("adopted")
+    return str(adopted.get("from") or "") if isinstance(adopted, dict) else ""
 
 
 def option(body: dict[str, Any], name: str, most: int) -> int | None:

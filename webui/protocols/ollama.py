@@ -147,14 +147,17 @@ def show() -> Response:
     """What a model can do, and that it follows no prompt."""
     body = asking.read_body()
     one = asking.known_version(body.get("model") or body.get("name"))
+    card = asking.card(one)
+    details = _details(card)
     return jsonify(
         modelfile=f"# {asking.PROMPTS}\n",
         parameters="",
         template="",
-        details=_details(),
+        license=str(card.get("licence") or ""),
+        details=details,
         model_info={
-            "general.architecture": "captioner",
-            "general.description": asking.PROMPTS,
+            "general.architecture": details["family"],
+            "general.description": f"{card.get('description') or ''} {asking.PROMPTS}".strip(),
             "general.version": one.version,
         },
         capabilities=["completion", "vision"],
@@ -176,17 +179,20 @@ def _model(tag: str, version: Version) -> dict[str, Any]:
         "size": 0,
         "size_vram": 0,
         "digest": digest,
-        "details": _details(),
+        "details": _details(asking.card(version)),
     }
 
 
-def _details() -> dict[str, Any]:
+def _details(card: dict[str, Any]) -> dict[str, Any]:
+    """What a card says of its model, as Ollama says it of one; an adopted one's parent is named."""
+    parts = [str(card[part]) for part in ("encoder", "decoder") if card.get(part)] or ["captioner"]
+    count = card.get("parameters")
     return {
-        "parent_model": "",
+        "parent_model": asking.adopted_from(card),
         "format": "mar",
-        "family": "captioner",
-        "families": ["captioner"],
-        "parameter_size": "",
+        "family": parts[0],
+        "families": list(dict.fromkeys(parts)),
+        "parameter_size": f"{count / 1e6:.1f}M" if isinstance(count, int) else "",
         "quantization_level": "",
     }
 

@@ -15,6 +15,7 @@ from webui.administrator import keys
 from webui.protocols import asking, responses
 from webui.protocols.asking import Reply, Token
 from webui.protocols.pictures import from_address, read_all
+from webui.torchserve.management import Version
 from webui.web.bodies import BadBody
 from webui.web.extensions import csrf, service, upload_limit
 from webui.web.problem import ServiceError
@@ -41,20 +42,22 @@ def error_json(error: ServiceError) -> dict[str, Any]:
 @bp.get("/models")
 def list_models() -> Response:
     """The default, by the model's name alone, and every version."""
-    name = service(Settings).model_name
-    ids = [name, *(f"{name}:{one.version}" for one in asking.versions())]
-    return jsonify(object="list", data=[_model(one) for one in ids])
+    name, versions = service(Settings).model_name, asking.versions()
+    default = [_model(name, one) for one in versions if one.default]
+    numbered = [_model(f"{name}:{one.version}", one) for one in versions]
+    return jsonify(object="list", data=[*default, *numbered])
 
 
 @bp.get("/models/<model>")
 def show_model(model: str) -> Response:
     """One model."""
-    asking.known_version(model)
-    return jsonify(_model(model))
+    return jsonify(_model(model, asking.known_version(model)))
 
 
-def _model(name: str) -> dict[str, Any]:
-    return {"id": name, "object": "model", "created": 0, "owned_by": "captionize"}
+def _model(name: str, version: Version) -> dict[str, Any]:
+    """One line of the list; an adopted model belongs to the published one that it is."""
+    owner = asking.adopted_from(asking.card(version)) or "captionize"
+    return {"id": name, "object": "model", "created": 0, "owned_by": owner}
 
 
 @bp.post("/chat/completions")

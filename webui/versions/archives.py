@@ -35,6 +35,7 @@ SHOWN_OF_CARD = (
     "scores",
     "limits",
     "licence",
+    "adopted",
 )
 
 

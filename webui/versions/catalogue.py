@@ -49,6 +49,11 @@ class Catalogue:
         """One version."""
         return self._described(model, self.management.version(model, version))
 
+    def card(self, model: str, version: Version) -> dict[str, Any] | None:
+        """What a version says of itself: its archive's card, or a worker's without the archive."""
+        archive = self.store.get(version.archive)
+        return archive.card if archive else self._worker_card(model, version)
+
     def archives(self) -> list[dict[str, Any]]:
         """What lies in the model store, and under which versions it is registered."""
         registered = defaultdict(list)
@@ -87,11 +92,11 @@ class Catalogue:
         return next((v for v in reversed(wanted.previous if wanted else []) if v in there), None)
 
     def _described(self, model: str, version: Version) -> dict[str, Any]:
-        """A version with its card: the archive's, or a worker's where the page sees no archive."""
+        """A version with its card."""
         archive = self.store.get(version.archive)
-        card = archive.card if archive else self._worker_card(model, version)
         behind = archive is not None and archive.behind
         note = self.state.get().notes.get(model, {}).get(version.version, Note())
+        card = self.card(model, version)
         return {**version.to_json(), "card": card, "behind": behind, **asdict(note)}
 
     def _worker_card(self, model: str, version: Version) -> dict[str, Any] | None:

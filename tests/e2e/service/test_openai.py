@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import math
 from collections.abc import Iterator
 from typing import Any
@@ -15,6 +16,7 @@ from pydantic import BaseModel
 from tests.e2e.client import COFFEE, TIMEOUT_S
 from tests.e2e.conftest import Service
 from tests.e2e.service.conftest import Guarded
+from tests.webui.protocols.test_filling import LABELS
 
 MODEL = "captioner"
 URI = f"data:image/jpeg;base64,{base64.b64encode(COFFEE).decode()}"
@@ -167,10 +169,10 @@ def test_a_wrong_key_and_too_many_requests(guarded: Guarded) -> None:
         ask(guarded.once["openai"])
 
 
-# What a Fediverse bot (AltBot, set to vLLM) and what TagGUI's users send with the extension that
-# its issue 360 has: as their source describes it.
+# What a Fediverse bot (Altbot with its provider "transformers"), TagGUI's fork taggui-video and the
+# extension of TagGUI in its issue 360 send: as their source describes it.
 BOT = {"model": MODEL, "messages": message(URI)}
-TAGGER = {
+FORK = {
     "model": MODEL,
     "messages": [
         {"role": "system", "content": "You are a captioner."},
@@ -182,18 +184,43 @@ TAGGER = {
             ],
         },
     ],
-    "max_tokens": 100,
+    "max_tokens": 4096,
     "temperature": 1.0,
     "top_p": 1.0,
-    "frequency_penalty": 0.0,
-    "stop": [],
 }
+EXTENSION = {**FORK, "max_tokens": 100, "frequency_penalty": 0.0, "stop": []}
 
 
-@pytest.mark.parametrize("body", [BOT, TAGGER], ids=["bot", "tagger"])
+@pytest.mark.parametrize("body", [BOT, FORK, EXTENSION], ids=["bot", "fork", "extension"])
 def test_bots_and_taggers_find_the_caption_where_they_look(
     service: Service, answer: dict[str, Any], body: dict[str, Any]
 ) -> None:
     url = f"{service.page_url}/v1/chat/completions"
     response = requests.post(url, json=body, timeout=TIMEOUT_S).json()
     assert response["choices"][0]["message"]["content"] == answer["caption"]
+
+
+def test_the_bot_finds_a_server_that_lives(service: Service) -> None:
+    """Where it finds none, it starts its own."""
+    assert requests.get(f"{service.page_url}/health", timeout=TIMEOUT_S).status_code == 200
+
+
+def test_photoprism_s_engine_openai_gets_labels(service: Service, answer: dict[str, Any]) -> None:
+    text = {"type": "input_text", "text": "Analyze the image."}
+    image = {"type": "input_image", "image_url": URI, "detail": "low"}
+    schema = {"type": "json_schema", "name": "labels", "schema": LABELS, "strict": True}
+    body = {
+        "model": MODEL,
+        "input": [
+            {"role": "system", "type": "message", "content": [text]},
+            {"role": "user", "type": "message", "content": [text, image]},
+        ],
+        "text": {"format": schema},
+        "max_output_tokens": 1024,
+    }
+    url = f"{service.page_url}/v1/responses"
+    response = requests.post(url, json=body, timeout=TIMEOUT_S).json()
+    # It takes the first text of the output for an object with labels.
+    labels = json.loads(response["output"][0]["content"][0]["text"])["labels"]
+    assert [one["name"] for one in labels] == [tag["word"] for tag in answer["tags"]]
+    assert all(0 < one["confidence"] == one["topicality"] <= 1 for one in labels)

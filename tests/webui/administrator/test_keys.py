@@ -67,7 +67,14 @@ def test_a_key_opens_all_of_it(closed: FlaskClient) -> None:
 
 
 def test_probes_and_the_list_of_versions_stay_open(closed: FlaskClient) -> None:
-    for path in ("/healthz", "/v2/health/live", "/v2/health/ready", "/api/versions", "/"):
+    for path in (
+        "/healthz",
+        "/health",
+        "/v2/health/live",
+        "/v2/health/ready",
+        "/api/versions",
+        "/",
+    ):
         assert closed.get(path).status_code == 200
 
 
