@@ -48,6 +48,9 @@ def test_a_model_is_adopted_and_served_beside_ours(
     answer = ask("captions", version="blip", num_captions=3)
     assert answer["model"] == {"name": "captioner", "version": "blip"}
     assert answer["calibrated"] is False
+    listed = requests.get(f"{service.page_url}/v1/models", timeout=TIMEOUT_S).json()["data"]
+    owners = {one["id"]: one["owned_by"] for one in listed}
+    assert owners == {**dict.fromkeys(owners, "captionize"), "captioner:blip": folder.name}
     captions = answer["captions"]
     assert isinstance(captions, list)
     assert len(captions) == 3
