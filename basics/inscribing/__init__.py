@@ -33,13 +33,15 @@ KINDS: list[tuple[re.Pattern[bytes], Inscribe, Read]] = [
 ]
 
 
-def inscribe(picture: bytes, caption: str) -> bytes:
+def inscribe(picture: bytes, caption: str | None) -> bytes:
     """The picture's file with the caption in it, in place of one that it had.
+
+    None is for decorative pictures: their alternative text is there and empty, as in `alt=""`.
 
     Raises CannotInscribe for other formats, damaged files and captions that are too long.
     """
-    text = " ".join(UNWRITABLE.sub("", caption).split())
-    if not 0 < len(text) <= MAX_CHARACTERS:
+    text = " ".join(UNWRITABLE.sub("", caption or "").split())
+    if caption is not None and not 0 < len(text) <= MAX_CHARACTERS:
         raise CannotInscribe(
             f"Expected a caption of 1 to {MAX_CHARACTERS} characters, got {len(text)}."
         )
@@ -53,7 +55,7 @@ def inscribe(picture: bytes, caption: str) -> bytes:
 
 
 def alt_text(picture: bytes) -> str | None:
-    """The alternative text that a picture's file has; None where it has none that can be read."""
+    """The alternative text of a picture's file, "" of a decorative one; None where none can be read."""
     for magic, _, read in KINDS:
         if magic.match(picture):
             try:

@@ -56,11 +56,12 @@ def alt_text(packet: bytes | None) -> str | None:
         return None
     document = _parsed(packet)
     try:
-        for found in document.getElementsByTagNameNS(*ALT_TEXT):
-            for item in found.getElementsByTagNameNS(RDF, "li"):
-                if text := "".join(node.data for node in item.childNodes if node.nodeType == 3):
-                    return text
-        return None
+        texts = [
+            "".join(node.data for node in item.childNodes if node.nodeType == 3)
+            for found in document.getElementsByTagNameNS(*ALT_TEXT)
+            for item in found.getElementsByTagNameNS(RDF, "li")
+        ]
+        return next(filter(None, texts), "" if texts else None)
     finally:
         document.unlink()
 

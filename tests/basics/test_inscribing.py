@@ -117,6 +117,7 @@ def test_it_is_read_back_and_replaced(name: str) -> None:
     twice = inscribe(once, ODD)
     assert alt_text(twice) == ODD
     assert CAPTION.encode() not in twice
+    assert alt_text(inscribe(twice, None)) == ""  # decorative
 
 
 @pytest.mark.parametrize(

@@ -136,7 +136,7 @@ def _inscribed(picture: FileStorage, caption: str) -> bytes:
     data = picture.stream.read(PICTURE_BYTES + 1)
     if len(data) > PICTURE_BYTES:
         raise too_large(PICTURE_BYTES)
-    return inscribe(data, caption)
+    return inscribe(data, caption or None)
 
 
 def _entry(name: str) -> zipfile.ZipInfo:

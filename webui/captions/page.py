@@ -7,7 +7,7 @@ from flask import Blueprint, Flask, render_template
 from webui.captions import captioning, shading, uploads
 from webui.web import problem
 from webui.web.extensions import upload_limit
-from webui.web.settings import Settings
+from webui.web.settings import MEBIBYTE, Settings
 
 bp = Blueprint("page", __name__)
 
@@ -64,6 +64,7 @@ def init_app(app: Flask) -> None:
         "meaning": shading.MEANING,
         "max_upload_mb": settings.max_upload_mb,
         "max_upload_bytes": settings.max_upload_bytes,
+        "max_zip_bytes": int(settings.max_zip_mb * MEBIBYTE),
         "titles": {str(code): title for code, title in problem.TITLES.items()},
         "other_title": problem.OTHER_TITLE,
     }

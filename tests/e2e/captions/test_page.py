@@ -160,14 +160,20 @@ def test_options_are_sent(page: Page, pictures: dict[str, Path]) -> None:
     page.get_by_label("Beam size").fill("4")
     page.get_by_label("Captions", exact=True).fill("4")
     page.get_by_label("Longest caption").fill("2")
+    page.get_by_label("People").select_option("neutral")
+    page.get_by_label("Alternatives").select_option("different")
     choose(page, pictures["coffee.jpg"])
     caption = expect_caption(page)
+    sent = page.locator("[data-slot=code]")
+    expect(sent).to_contain_text("-F 'people=neutral'")
+    expect(sent).to_contain_text("-F 'alternatives=different'")
     expect(page.locator(".alternatives li")).to_have_count(3)
     assert len(caption.split()) <= 2
     page.reload()
     page.get_by_text("Options").click()
     expect(page.get_by_label("Beam size")).to_have_value("4")
     expect(page.get_by_label("Longest caption")).to_have_value("2")
+    expect(page.get_by_label("People")).to_have_value("neutral")
     expect_accessible(page)
 
 

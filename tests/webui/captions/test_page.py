@@ -89,10 +89,12 @@ def test_a_caption_is_escaped_everywhere(client: FlaskClient) -> None:
 def test_the_form_passes_its_options_and_shows_them_again(
     client: FlaskClient, torchserve: FakeTorchServe
 ) -> None:
-    response = submit(client, beam_size="7", num_captions="", max_length="9")
+    response = submit(client, beam_size="7", num_captions="", max_length="9", people="neutral")
     [seen] = torchserve.predictions()
     assert (seen.headers["X-Beam-Size"], seen.headers["X-Max-Length"]) == ("7", "9")
+    assert seen.headers["X-People"] == "neutral"
     assert re.search(r'name="beam_size"[^>]* value="7"', response.text)
+    assert '<option value="neutral" selected>' in response.text
 
 
 def test_a_picture_that_browsers_do_not_show_still_has_its_caption(

@@ -7,7 +7,7 @@ import { isLarge, shrink } from "./shrink.js";
 
 const notice = byId("notice");
 export const form = byId("upload");
-export const fields = ["beam_size", "num_captions", "max_length"].map((name) => form.elements[name]);
+export const fields = ["people", "alternatives", "num_captions", "max_length", "beam_size"].map((name) => form.elements[name]);
 
 export const options = () => Object.fromEntries(fields.map(({ name, value }) => [name, value]));
 

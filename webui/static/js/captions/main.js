@@ -1,6 +1,6 @@
 /* The captioning page's script: takes pictures, has them captioned, shows what comes of them. */
 
-import { announce, button, byId, on, slot } from "../web/dom.js";
+import { announce, button, byId, fill, on, slot } from "../web/dom.js";
 import { Bar } from "./bar.js";
 import { wireExport } from "./export/menu.js";
 import { Filter } from "./filter.js";
@@ -242,6 +242,7 @@ function clear() {
   for (const item of queue.items.slice()) forget(item);
   filter.set({ tag: null, show: "all" });
   undo.forget();
+  fill(session, "exported", "");
   URL.revokeObjectURL(source);
   chosen = null;
   unexported = false;

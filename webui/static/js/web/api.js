@@ -17,10 +17,18 @@ export class Problem extends Error {
 }
 
 /** The JSON that a request is answered with, null for nothing; `away` is for when no answer comes. */
-export async function ask(address, request, away = AWAY) {
+export const ask = (address, request, away) => reach(address, request, answer, away);
+
+/** The file that a request is answered with. */
+export const askForFile = (address, request) => (
+  reach(address, request, (response) => (response.ok ? response.blob() : answer(response)))
+);
+
+const answer = async (response) => read(response.status, await response.text(), response.headers.get("Retry-After"));
+
+async function reach(address, request, take, away = AWAY) {
   try {
-    const response = await fetch(address, request);
-    return read(response.status, await response.text(), response.headers.get("Retry-After"));
+    return await take(await fetch(address, request));
   } catch (error) {
     if (error instanceof Problem || error.name === "AbortError") throw error;
     throw new Problem(0, away);

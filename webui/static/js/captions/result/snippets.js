@@ -16,7 +16,7 @@ function curl(address, file, given) {
 }
 
 function python(address, file, given) {
-  const data = given.map(([key, value]) => `"${key}": ${Number(value)}`).join(", ");
+  const data = given.map(([key, value]) => `"${key}": "${value}"`).join(", ");
   return [
     "import requests",
     "",
@@ -38,7 +38,7 @@ function javascript(address, file, given) {
     "",
     "const form = new FormData();",
     `form.append("image", await openAsBlob(${JSON.stringify(file)}), ${JSON.stringify(file)});`,
-    ...given.map(([key, value]) => `form.append("${key}", ${Number(value)});`),
+    ...given.map(([key, value]) => `form.append("${key}", "${value}");`),
     `const response = await fetch(${JSON.stringify(address)}, { method: "POST", body: form });`,
     "const answer = await response.json();",
     "console.log(response.ok ? answer.caption : answer.message);",
