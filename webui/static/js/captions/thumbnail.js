@@ -1,27 +1,24 @@
-/* Small pictures of large ones, made two at a time so that the page stays quick. */
-
-const SIDE = 240; // pixels, the shorter side
+/* Small pictures of large ones, made two at a time by a worker so that the page stays quick. */
 
 const lanes = [Promise.resolve(), Promise.resolve()]; // each makes one after the other
+let worker = null;
 
 /** A small JPEG of the picture as a data: address, or null where the browser cannot read it. */
 export function thumbnail(file) {
-  const made = lanes.shift().then(() => make(file)).catch(() => null);
+  const made = lanes.shift().then(() => ask(file)).catch(() => null);
   lanes.push(made);
   return made;
 }
 
-async function make(file) {
-  const bitmap = await createImageBitmap(file);
-  const scale = Math.min(1, SIDE / Math.min(bitmap.width, bitmap.height));
-  const canvas = document.createElement("canvas");
-  canvas.width = Math.max(1, Math.min(2 * SIDE, Math.round(bitmap.width * scale)));
-  canvas.height = Math.max(1, Math.min(2 * SIDE, Math.round(bitmap.height * scale)));
-  const context = canvas.getContext("2d");
-  context.fillStyle = "#fff"; // under what is transparent
-  context.fillRect(0, 0, canvas.width, canvas.height);
-  context.imageSmoothingQuality = "high";
-  context.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
-  bitmap.close();
-  return canvas.toDataURL("image/jpeg", 0.7);
+function ask(file) {
+  worker ??= new Worker(new URL("./miniature.js", import.meta.url));
+  const { port1: here, port2: port } = new MessageChannel();
+  return new Promise((done, failed) => {
+    here.onmessage = ({ data }) => done(data);
+    worker.addEventListener("error", (error) => {
+      worker = null; // its script did not come: the next picture asks for it again
+      failed(error);
+    }, { once: true });
+    worker.postMessage({ file, port }, [port]);
+  });
 }

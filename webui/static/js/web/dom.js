@@ -69,6 +69,7 @@ export function keyed(parent, items, key, make, update) {
     update(child, item);
     return child;
   });
-  const same = now.length === parent.children.length && now.every((child, i) => child === parent.children[i]);
-  if (!same) parent.replaceChildren(...now);
+  const old = [...parent.children];
+  if (old.every((child, at) => child === now[at])) parent.append(...now.slice(old.length));
+  else parent.replaceChildren(...now);
 }

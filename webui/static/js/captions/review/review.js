@@ -5,6 +5,8 @@ import { ask, choose, decorate, write } from "../item.js";
 import { isToCheck, isWithheld, level, named, said } from "../trust.js";
 import { edit, makeTile, offer, updateTile } from "./tile.js";
 
+const AT_ONCE = 25; // new tiles; more would hold up the page
+
 /**
  * Tiles of the items that the filter lists. `changed(item)` is called after each change, `remove(item)` and
  * `look(item)` for those to take away and to show large, `finished()` when nothing is left to check.
@@ -26,8 +28,9 @@ export class Review {
     return !this.box.hidden;
   }
 
-  /** Draw all tiles, where the review is open. */
+  /** Draw all tiles, where the review is open; where many are new, some at a time. */
   show() {
+    clearTimeout(this.rest);
     if (!this.open) return;
     const make = (item) => {
       const tile = makeTile(item, (...what) => this.#do(...what));
@@ -35,10 +38,15 @@ export class Review {
       return tile;
     };
     const focused = this.box.contains(document.activeElement);
-    keyed(this.box, this.filter.items, ({ id }) => id, make, updateTile);
+    const { items } = this.filter;
+    let made = 0;
+    const now = items.filter((item) => this.#tile(item) || (made += 1) <= AT_ONCE);
+    keyed(this.box, now, ({ id }) => id, make, updateTile);
+    if (now.length < items.length) this.rest = setTimeout(() => this.show());
     if (!this.filter.has(this.current)) this.current = null;
-    this.#reach(this.current ?? this.filter.items[0]);
-    if (focused) this.go(this.current); // a tile that moves loses the focus
+    this.#reach(this.current ?? items[0]);
+    // A tile that moves loses the focus.
+    if (focused && !this.box.contains(document.activeElement)) this.go(this.current);
   }
 
   /** Bring an item's tile up to date. */
@@ -79,6 +87,7 @@ export class Review {
     }
     const tile = this.#tile(item);
     this.current = item;
+    if (!tile) return; // it is still to be drawn
     slot(tile, "line").tabIndex = 0;
     if ("current" in tile.dataset) return;
     tile.dataset.current = "";
@@ -168,7 +177,6 @@ export class Review {
   }
 
   #close(tile) {
-    slot(tile, "field").value = said(tile.item);
     edit(tile, false);
     slot(tile, "line").focus();
   }

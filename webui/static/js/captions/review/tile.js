@@ -16,7 +16,6 @@ export function makeTile(item, act) {
     const { action, number } = target.closest("[data-action]")?.dataset ?? {};
     if (action) act(item, action, Number(number));
   });
-  slot(tile, "field").addEventListener("input", () => size(tile));
   return tile;
 }
 
@@ -30,7 +29,6 @@ export function updateTile(tile, item) {
   const text = slot(tile, "line");
   fill(tile, "line", line(item));
   text.ariaDescription = [named(now), item.name].filter(Boolean).join(". ");
-  slot(tile, "field").ariaLabel = `Caption of ${item.name}. Enter keeps it and goes on, Escape leaves it.`;
   if (item.thumbnail && !tile.dataset.shown) {
     tile.dataset.shown = "true";
     showImage(slot(tile, "thumbnail"), item.thumbnail);
@@ -58,14 +56,22 @@ export const marks = (caption, text) => (
   differences(sentence(caption), text).map(([part, differs]) => (differs ? h("mark", {}, part) : part))
 );
 
-/** Open or close the field of a tile. */
+/** Open or close the field of a tile; it is made for that. */
 export function edit(tile, open) {
-  const field = slot(tile, "field");
-  if (open) field.value = said(tile.item);
-  field.hidden = !open;
-  slot(tile, "line").hidden = open;
+  const line = slot(tile, "line");
+  line.hidden = open;
   slot(tile, "advice").hidden = !open;
-  if (!open) return;
+  if (!open) {
+    const field = slot(tile, "field");
+    field.hidden = true; // it is left already when its removal takes the focus from it
+    field.remove();
+    return;
+  }
+  const field = copyOf("tile-field");
+  field.value = said(tile.item);
+  field.ariaLabel = `Caption of ${tile.item.name}. Enter keeps it and goes on, Escape leaves it.`;
+  field.addEventListener("input", () => size(tile));
+  line.after(field);
   size(tile);
   field.focus();
   field.setSelectionRange(field.value.length, field.value.length);
