@@ -55,7 +55,7 @@ def inscribe(picture: bytes, caption: str | None) -> bytes:
 
 
 def alt_text(picture: bytes) -> str | None:
-    """The alternative text of a picture's file, "" of a decorative one; None where none can be read."""
+    """A picture's alternative text, "" of a decorative one; None where none can be read."""
     for magic, _, read in KINDS:
         if magic.match(picture):
             try:

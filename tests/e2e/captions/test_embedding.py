@@ -89,7 +89,7 @@ def test_many_copies_come_in_parts(page: Page, tmp_path: Path) -> None:
     page.locator("#image").set_input_files(paths)
     expect(page.locator(".card[data-state=done]")).to_have_count(len(paths))
     limit = sum(path.stat().st_size + 2000 for path in paths[:2])
-    page.locator("#upload").evaluate("(form, limit) => { form.dataset.maxZipBytes = limit; }", limit)
+    page.locator("#upload").evaluate(f"form => {{ form.dataset.maxZipBytes = {limit}; }}")
     got: dict[str, list[str]] = {}
     for name in ("captioned-1.zip", "captioned-2.zip"):
         with page.expect_download(lambda one, name=name: one.suggested_filename == name) as started:
