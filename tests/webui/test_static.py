@@ -13,13 +13,14 @@ FRONT = Path(webui.__file__).parent
 SCRIPTS = FRONT / "static/js"
 MODULES = sorted(SCRIPTS.rglob("*.js"))
 IMPORT = re.compile(r'^import (?:\* as \w+|\{([^}]*)\}) from "([^"]+)";$', re.MULTILINE)
-WORKER = re.compile(r'new Worker\(new URL\("([^"]+)", import\.meta\.url\)\)')
+# What is loaded only when it is needed.
+LATER = re.compile(r'(?:new Worker\(new URL|await import)\("([^"]+)"')
 
 
 def imports(module: Path) -> list[tuple[Path, set[str]]]:
     """The modules that one imports, with the names that it takes from each."""
     text = module.read_text()
-    found = IMPORT.findall(text) + [("", address) for address in WORKER.findall(text)]
+    found = IMPORT.findall(text) + [("", address) for address in LATER.findall(text)]
     return [
         ((module.parent / address).resolve(), set(re.findall(r"\w+", names)))
         for names, address in found

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import io
+import re
 
 import pytest
 from flask.testing import FlaskClient
@@ -26,9 +28,27 @@ def test_scripts_and_styles_are_compressed(client: FlaskClient, path: str) -> No
         assert again.data == b""
 
 
-@pytest.mark.parametrize("path", ["/", "/compare", "/api/versions", "/nothing"])
+@pytest.mark.parametrize("path", ["/compare", "/login", "/api/versions", "/nothing"])
 def test_what_holds_a_token_or_an_answer_is_not(client: FlaskClient, path: str) -> None:
     assert "Content-Encoding" not in client.get(path, headers=GZIP).headers
+
+
+def test_what_a_form_is_answered_with_is_not(client: FlaskClient) -> None:
+    data = {"image": (io.BytesIO(b"no picture"), "a.jpg")}
+    assert "Content-Encoding" not in client.post("/", data=data, headers=GZIP).headers
+
+
+def test_the_first_page_weighs_less_than_90_kb(client: FlaskClient) -> None:
+    page = client.get("/", headers=GZIP)
+    markup = gzip.decompress(page.data).decode()
+    assert "x" * 20 not in gzip.decompress(client.get(f"/?{'x' * 20}", headers=GZIP).data).decode()
+    parts = set(re.findall(r' (?:href|src)="(/static/[^"]+)"', markup))
+    assert len(parts) > 40, "typeface, styles, scripts and pictures"
+    sizes = {"/": len(page.data)}
+    for path in parts:
+        with client.get(path, headers=GZIP) as part:
+            sizes[path] = len(part.data)
+    assert sum(sizes.values()) < 90_000, sizes
 
 
 def test_pictures_and_parts_of_a_file_are_not(client: FlaskClient) -> None:

@@ -1,6 +1,7 @@
 /* The operations page: asks for the snapshot every few seconds and shows it. */
 
 import { h, on, slot } from "../web/dom.js";
+import { when } from "../web/format.js";
 import { draw } from "./sparkline.js";
 
 const EVERY_MS = 5000;
@@ -15,7 +16,7 @@ const known = slot(main, "known");
 const number = (value) => new Intl.NumberFormat("en", { maximumSignificantDigits: 3 }).format(value);
 const seconds = (value) => (value < 1 ? `${number(value * 1000)} ms` : `${number(value)} s`);
 const percent = (value) => `${number(value * 100)} %`;
-const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
+const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
 
 const median = (value) => (value === null ? "none in the last minute" : `for 95 %, and ${seconds(value)} for half`);
 
@@ -109,8 +110,8 @@ function list(name, items, otherwise) {
 
 /** What was done with a key, in a line. */
 function use({ name, answered, refused, failed, last }) {
-  const when = last ? `last ${new Date(last).toLocaleString()}` : "never used";
-  return h("li", {}, h("strong", {}, name), ` ${answered} answered · ${refused} refused · ${failed} failed · ${when}`);
+  const used = last ? `last ${when(last)}` : "never used";
+  return h("li", {}, h("strong", {}, name), ` ${answered} answered · ${refused} refused · ${failed} failed · ${used}`);
 }
 
 /** A version and its workers in a line. */

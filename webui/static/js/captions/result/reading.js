@@ -5,7 +5,6 @@ import { percent } from "../../web/format.js";
 import { isEdited, original } from "../item.js";
 import { isDoubtful } from "../trust.js";
 import { editedPieces, marked } from "../words.js";
-import { paint } from "./attention.js";
 
 /**
  * Show the caption of an item in `view` (a filled "result" template): a text, whose words a pointer can
@@ -107,6 +106,7 @@ export class Reading {
     }, 150);
     try {
       const grid = this.#grid(await this.explain(this.item), index);
+      const { paint } = await import("./attention.js"); // the first page is lighter without
       if (this.wanted !== index) return;
       const { naturalWidth: width, naturalHeight: height } = slot(this.view, "picture");
       paint(canvas, grid, width ? { width, height } : this.item.answer.image);
