@@ -11,7 +11,7 @@ const HOLDS = /^(JPEG|MPO|PNG|WEBP|TIFF)$/; // formats that can have a caption i
 
 /**
  * Download ZIPs of the captioned items' copies, made at `address` from at most `limit` bytes at a time.
- * Promises a sentence about it, null where nothing can be written; `tell(text)` says what it is at.
+ * Promises a sentence about it; `tell(text)` says what it is at.
  */
 export async function embed(items, address, limit, tell) {
   const given = items.filter((item) => item.file && (item.decorative || said(item)));
