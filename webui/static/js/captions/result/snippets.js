@@ -7,6 +7,8 @@ export function snippets(address, name, options) {
   return { curl: curl(address, file, given), Python: python(address, file, given), JavaScript: javascript(address, file, given) };
 }
 
+const literal = (value) => (/^\d+$/.test(value) ? value : JSON.stringify(value));
+
 function curl(address, file, given) {
   // curl reads ; and , in a bare name as its own, and the shell reads almost everything.
   const name = `image=@"${file.replace(/[\\"]/g, "\\$&")}"`;
@@ -16,7 +18,7 @@ function curl(address, file, given) {
 }
 
 function python(address, file, given) {
-  const data = given.map(([key, value]) => `"${key}": "${value}"`).join(", ");
+  const data = given.map(([key, value]) => `"${key}": ${literal(value)}`).join(", ");
   return [
     "import requests",
     "",
@@ -38,7 +40,7 @@ function javascript(address, file, given) {
     "",
     "const form = new FormData();",
     `form.append("image", await openAsBlob(${JSON.stringify(file)}), ${JSON.stringify(file)});`,
-    ...given.map(([key, value]) => `form.append("${key}", "${value}");`),
+    ...given.map(([key, value]) => `form.append("${key}", ${literal(value)});`),
     `const response = await fetch(${JSON.stringify(address)}, { method: "POST", body: form });`,
     "const answer = await response.json();",
     "console.log(response.ok ? answer.caption : answer.message);",
