@@ -17,6 +17,8 @@ SOON = 0.01  # of the captions with a word: how many may hold it again soon, if 
 LAST = 0.003  # of the captions with a word: how many may end with it, if none should
 NOUN = 0.05  # of the captions with a noun: how many have it right after an article, at least
 LEADING = 0.05  # of the captions with a word: how many name a thing right after it, at least
+SEVERAL = 0.68  # of the things named soon after a word: how many are plural, if it asks for them
+OTHERS = 0.25  # of the usual possessive with a person: how often another may be there, if wrong
 SEEN = 30  # captions that it takes to know what people never do
 
 
@@ -29,6 +31,9 @@ class Habits(NamedTuple):
     heads: Tensor  # [V]
     people: Tensor  # [V]
     leads: Tensor  # [V]
+    several: Tensor  # [V]
+    single: Tensor  # [V]
+    theirs: Tensor  # [V] int64
     vowels: Tensor  # [V]
     articles: Tensor  # [2] int64
 
@@ -39,7 +44,8 @@ def learn_habits(captions: Iterable[Sequence[int]], itos: Sequence[str]) -> Habi
     A word that people hardly ever use twice in a caption comes but once, and rules out its other
     number too; one that they do repeat, but not among its next three words, not so soon; one that
     they never end with ends none. A noun is what things are, and what often comes right after an
-    article. What is too rare to tell, or is no word, may come again.
+    article. What is too rare to tell, or is no word, may come again. After "two" and "a group of"
+    things are plural; a man has nothing that is hers.
     """
     seen = _Seen(captions, itos)
     held = seen.held
@@ -62,6 +68,9 @@ def learn_habits(captions: Iterable[Sequence[int]], itos: Sequence[str]) -> Habi
             unclosed[index] = seen.ends[index] <= LAST * held[index]
     people = torch.tensor([float(word in PEOPLE) for word in itos])
     leads = torch.tensor([float(seen.led[i] > LEADING * held[i]) for i in range(len(itos))])
+    several = torch.tensor([float(seen.asks_for_several(i)) for i in range(len(itos))])
+    single = torch.tensor([float(word in read_things().singulars) for word in itos])
+    theirs = torch.tensor([seen.not_theirs(i) for i in range(len(itos))])
     named = read_things().by_word
     vowels = torch.tensor(
         [
@@ -70,7 +79,8 @@ def learn_habits(captions: Iterable[Sequence[int]], itos: Sequence[str]) -> Habi
         ]
     )
     ids = torch.tensor(seen.a_and_an if PAD not in seen.a_and_an else [PAD, PAD])
-    return Habits(again, soon, unclosed, heads, people, leads, vowels, ids)
+    tables = (again, soon, unclosed, heads, people, leads, several, single, theirs, vowels)
+    return Habits(*tables, ids)
 
 
 class _Seen:
@@ -84,8 +94,13 @@ class _Seen:
         self.after: Counter[int] = Counter()  # places right after an article
         self.heard: Counter[int] = Counter()  # places after "an", less those after "a"
         self.led: Counter[int] = Counter()  # places right before the name of a thing
+        self.followed: Counter[tuple[int, bool]] = Counter()  # one or two places before a thing
+        self.owned: Counter[tuple[int, int]] = Counter()  # captions with a person and a possessive
         self.a_and_an = [itos.index(word) if word in itos else PAD for word in ("a", "an")]
         self._things = {i for i, word in enumerate(itos) if word in read_things().means}
+        self._plurals = {i for i in self._things if itos[i] in read_things().plurals}
+        self._people = {i for i, word in enumerate(itos) if word in PEOPLE}
+        self._possessives = [itos.index(word) for word in ("his", "her") if word in itos]
         self._articles = {i for i, word in enumerate(itos) if word in read_things().articles}
         for caption in captions:
             self._count(caption)
@@ -102,8 +117,26 @@ class _Seen:
         self.heard.update(word for before, word in pairs if before == an)
         self.heard.subtract(word for before, word in pairs if before == a)
         self.led.update(before for before, word in pairs if word in self._things)
+        for before, word in [*pairs, *zip(caption, caption[2:], strict=False)]:
+            if word in self._things:
+                self.followed[before, word in self._plurals] += 1
+        people = self._people.intersection(caption)
+        owners = [owner for owner in self._possessives if owner in caption]
+        self.owned.update((person, owner) for person in people for owner in owners)
         if len(caption) > 1 and caption[-1] == EOS:
             self.ends[caption[-2]] += 1
+
+    def asks_for_several(self, word: int) -> bool:
+        """Whether what is named one or two places after a word is nearly always plural."""
+        one, several = self.followed[word, False], self.followed[word, True]
+        return several >= SEEN and several >= SEVERAL * (one + several)
+
+    def not_theirs(self, person: int) -> int:
+        """The possessive that people do not use of a person ("his" of a woman), or ``<PAD>``."""
+        owned = {owner: self.owned[person, owner] for owner in self._possessives}
+        rarest = min(owned, key=owned.__getitem__, default=PAD)
+        most = max(owned.values(), default=0)
+        return rarest if most >= SEEN and owned[rarest] <= OTHERS * most else PAD
 
 
 def _other_numbers(words: Collection[str]) -> dict[str, str]:

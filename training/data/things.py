@@ -41,8 +41,9 @@ class Things:
         self.articles = {thing.article for thing in self.classes} - {""}
         self.means = {word: word for word in self.by_word}  # a word -> the plain word
         self.plurals: set[str] = set()  # the words above that mean several
+        self.singulars: set[str] = set()  # the words that have one of them
         for thing in self.by_word.values():
-            self._add_plural(thing.plural, thing.word)
+            self._add_plural(thing.word, thing.plural, thing.word)
         meant: defaultdict[str, Counter[str]] = defaultdict(Counter)
         for thing in self.classes:
             for word in thing.also:
@@ -50,12 +51,13 @@ class Things:
         for word, things in meant.items():
             ((plain, _),) = things.most_common(1)
             self.means.setdefault(word, plain)
-            self._add_plural(plural_of(word), plain)
+            self._add_plural(word, plural_of(word), plain)
 
-    def _add_plural(self, plural: str, plain: str) -> None:
+    def _add_plural(self, word: str, plural: str, plain: str) -> None:
         if plural not in self.means:
             self.means[plural] = plain
             self.plurals.add(plural)
+            self.singulars.add(word)
 
     @property
     def words(self) -> list[str]:

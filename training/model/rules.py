@@ -28,6 +28,10 @@ class Rules(nn.Module):
     Together they are a softer form of constrained beam search (Anderson et al., EMNLP 2017) that
     needs no more beams.
 
+    ``several``: 1 for words after which, or after whose next word, things are plural ("two", "group
+    of"); ``single``: 1 for words that name one thing, and do not name a tag there; ``theirs``: the
+    possessive that is not said of a person, ``<PAD>``: none ("a woman in his car").
+
     ``vowels``: 1 for words that come after "an" and not "a", whose ids are ``articles``; a word
     that was seldom seen comes after the wrong one. Empty tables change nothing.
     """
@@ -43,6 +47,9 @@ class Rules(nn.Module):
     sure: Tensor
     people: Tensor
     leads: Tensor
+    several: Tensor
+    single: Tensor
+    theirs: Tensor
     vowels: Tensor
     articles: Tensor
     elsewhere: Tensor
@@ -58,6 +65,9 @@ class Rules(nn.Module):
         self.register_buffer("sure", torch.zeros(()))
         self.register_buffer("people", torch.zeros(vocab_size))
         self.register_buffer("leads", torch.zeros(vocab_size))
+        self.register_buffer("several", torch.zeros(vocab_size))
+        self.register_buffer("single", torch.zeros(vocab_size))
+        self.register_buffer("theirs", torch.full((vocab_size,), PAD))
         self.register_buffer("vowels", torch.zeros(vocab_size))
         self.register_buffer("articles", torch.full((2,), PAD))
         self.register_buffer("elsewhere", torch.zeros(channels))
@@ -117,14 +127,17 @@ class Rules(nn.Module):
         third = tokens.gather(2, (t - 3).clamp(min=0).expand_as(last))  # the last but two
         close = torch.cat([before, third], dim=-1)
         close = torch.where(self.soon[close] > 0, close, self.pad)
-        said = torch.cat([last, close, F.embedding(tokens, self.again).flatten(2)], dim=-1)
+        ruled_out = F.embedding(tokens, self.again).flatten(2)
+        said = torch.cat([last, close, ruled_out, self.theirs[tokens]], dim=-1)
         log_probs = log_probs.scatter(2, said, float("-inf"))
         again = (tokens[:, :, :-2] == before) & (tokens[:, :, 1:-1] == last)
         banned = torch.where(again, float("-inf"), 0.0)  # (B, K, T - 2)
         log_probs = log_probs.scatter_add(2, tokens[:, :, 2:], banned)
         is_end = torch.arange(log_probs.shape[2], device=log_probs.device) == self.eos
         named = (earned > 0).unsqueeze(-1) & (wishes > 0).unsqueeze(1)  # (B, K, V)
-        broken = named | (names & (self.heads > 0))
+        several = (self.several[last] > 0) | (self.several[before] > 0)  # (B, K, 1)
+        one = (wishes > 0).unsqueeze(1) & (self.single > 0)  # (B, 1, V)
+        broken = named | (names & (self.heads > 0)) | (several & one)
         log_probs = torch.where(broken, float("-inf"), log_probs)
         goes_on = log_probs.masked_fill(is_end, float("-inf")).amax(-1, keepdim=True)  # (B, K, 1)
         unclosed = (self.unclosed[last] > 0) & (goes_on > float("-inf"))

@@ -55,3 +55,28 @@ def test_nouns_are_things_and_what_follows_an_article(vocabulary: Vocabulary) ->
     nouns = {word for word, index in vocabulary.stoi.items() if heads[index]}
     assert {"dog", "dogs", "cat", "bench", "bus"} <= nouns
     assert not {"a", "on", "two", "and"} & nouns
+
+
+def test_things_are_plural_after_two_and_in_a_group() -> None:
+    several = ["two brown dogs", "a group of dogs", "a dog of two"]
+    captions = [*CAPTIONS, *several * SEEN]
+    vocabulary = Vocabulary(1).build(captions)
+    habits = learn_habits([vocabulary.encode(one) for one in captions], vocabulary.itos)
+    itos = vocabulary.itos
+    assert {itos[i] for i in habits.several.nonzero().flatten()} == {"two", "group", "of", "brown"}
+    assert {itos[i] for i in habits.single.nonzero().flatten()} == {"dog", "cat", "bench", "bus"}
+
+
+def test_a_possessive_of_others_is_not_theirs() -> None:
+    his, hers = ["a man and his dog"] * 4 * SEEN, ["a woman and her dog"] * 4 * SEEN
+    rare = ["a man and her dog", "a boy and his dog", "a child and his dog", "a child and her dog"]
+    captions = [*his, *hers, *rare * SEEN]
+    vocabulary = Vocabulary(1).build(captions)
+    theirs = learn_habits([vocabulary.encode(one) for one in captions], vocabulary.itos).theirs
+    ruled = {word: vocabulary.itos[theirs[index]] for word, index in vocabulary.stoi.items()}
+    assert {w: ruled[w] for w in ("man", "woman", "boy")} == {
+        "man": "her",
+        "woman": "his",
+        "boy": "her",
+    }
+    assert ruled["child"] == ruled["dog"] == vocabulary.itos[PAD]

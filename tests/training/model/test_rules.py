@@ -80,6 +80,23 @@ def test_no_word_twice_in_a_row_and_no_three_words_twice() -> None:
     assert ruled_out(Rules(WORDS, 3), [A, SIDE, BROWN, DOG, A, SIDE]) == {SIDE, BROWN}
 
 
+def test_after_words_for_several_a_tag_is_named_in_the_plural() -> None:
+    made = rules()
+    made.several[SIDE] = made.single[DOG] = 1
+    assert DOG in ruled_out(made, [SIDE], wished=DOG)  # as in "two dog"
+    assert DOG in ruled_out(made, [SIDE, BROWN], wished=DOG)  # "two brown dog", "group of dog"
+    assert DOG not in ruled_out(made, [SIDE])  # whose number the model knows itself
+    assert DOG not in ruled_out(made, [SIDE, BROWN, A], wished=DOG)
+    assert DOGS not in ruled_out(made, [SIDE, BROWN], wished=DOG)
+
+
+def test_nothing_is_his_that_would_be_hers() -> None:
+    made = rules()
+    made.theirs[DOG] = BROWN
+    assert BROWN in ruled_out(made, [A, DOG, SIDE])
+    assert BROWN not in ruled_out(made, [A, DOGS, SIDE])
+
+
 def test_what_names_a_tag_is_no_part_of_another_name() -> None:
     made = rules()
     made.heads[SIDE] = 1
