@@ -52,6 +52,7 @@ class CaptionHandler(BaseHandler):  # type: ignore[misc]  # ts has no types
             self.settings.engine,
             self.settings.threads,
             card,
+            self.settings.precision,
         )
         # Beside ONNX Runtime, which has threads of its own, PyTorch only squeezes pictures, each in
         # a thread of the pool: more would take the cores from one another and from the engine.
@@ -63,8 +64,9 @@ class CaptionHandler(BaseHandler):  # type: ignore[misc]  # ts has no types
         self.pool = ThreadPoolExecutor(self.settings.decode_threads, "decode")
         self.captioner.warm_up(self.settings.warm_up, self.settings.options)
         self.initialized = True
-        engine = self.captioner.engine.name
-        logger.info("%s is ready on %s, engine %s", self.name, self.captioner.device, engine)
+        engine, device = self.captioner.engine, self.captioner.device
+        logger.info("%s is ready on %s, engine %s", self.name, device, engine.name)
+        logger.info("Its precision is %s: %s", engine.precision, engine.reason)
 
     def handle(self, data: list[dict[str, Any]], context: Any) -> list[bytes]:
         """Answer a batch: JSON in every slot, each with its own status."""
@@ -155,6 +157,7 @@ class CaptionHandler(BaseHandler):  # type: ignore[misc]  # ts has no types
             "device": str(captioner.device),
             "engine": captioner.engine.name,
             "precision": captioner.engine.precision,
+            "precision_reason": captioner.engine.reason,
             "formats": list(ACCEPTED),
             "limits": asdict(limits),
             "options": {

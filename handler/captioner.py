@@ -10,7 +10,7 @@ import psutil
 import torch
 
 from handler.decode import Fit
-from handler.engines import Beams, Engine, Search, load_engine, read_module
+from handler.engines import Beams, Engine, Search, has_graph, load_engine, read_module
 from handler.options import Options
 from handler.text import EOS, read_words
 
@@ -51,6 +51,7 @@ class Captioner:
         engine: str = "auto",
         threads: int = 0,
         card: Mapping[str, Any] | None = None,
+        precision: str = "auto",
     ) -> None:
         """Load the files of one model.
 
@@ -59,13 +60,14 @@ class Captioner:
             engine: one of `ENGINES`.
             threads: of an engine that is not PyTorch's own; 0: as many as PyTorch uses.
             card: the model card, for how far a confidence can be trusted.
+            precision: of the encoder on a CPU, one of `PRECISIONS`.
 
         Raises:
             ValueError: the vocabulary is invalid or not the module's, or there is no such engine
                 for this module on this device.
             MemoryError: the module is large, and there is too little memory for it.
         """
-        check_memory(module.stat().st_size)
+        check_memory(module.stat().st_size, with_graph=has_graph(module))
         exported = read_module(module, device)
         script = exported.script
         self.device = device
@@ -86,7 +88,7 @@ class Captioner:
         content = getattr(calibration, "content", None) if self.calibrated else None
         self.content = [] if content is None else content.bool().tolist()
         self.trust = Trust.of(card or {}) if self.calibrated else None
-        self.engine = load_engine(exported, engine, device, threads)
+        self.engine = load_engine(exported, engine, device, threads, precision)
 
     def __call__(self, images: torch.Tensor, search: Search) -> Beams:
         """Caption pictures, (B, 3, S, S) uint8 RGB, in one beam search."""
@@ -105,17 +107,18 @@ class Captioner:
                 self(images, Search(beam_size, max_length, num_captions, with_attention))
 
 
-def check_memory(module_bytes: int) -> None:
+def check_memory(module_bytes: int, *, with_graph: bool = False) -> None:
     """Raise MemoryError, with the figures, for a large module that does not fit.
 
-    A module stores its weights in half the bytes that they need here.
+    A module stores its weights in half the bytes that they need here, and ONNX Runtime, which takes
+    the graph, keeps them twice.
     """
     free = psutil.virtual_memory().available
     with suppress(OSError, ValueError, KeyError):  # the limit of a container, where there is one
         limit = int((_CGROUP / "memory.max").read_text())
         lines = (_CGROUP / "memory.stat").read_text().splitlines()
         free = min(free, limit - int(dict(map(str.split, lines))["anon"]))
-    needed = 2 * 1.2 * module_bytes + _BESIDE
+    needed = 2 * (2.2 if with_graph else 1.2) * module_bytes + _BESIDE
     if module_bytes > _LARGE and needed > free:
         raise MemoryError(
             f"The model needs {needed / 1e9:.1f} GB of memory where TorchServe runs, and "

@@ -2,7 +2,9 @@
 
 import json
 import logging
-from collections.abc import Sequence
+import time
+import zipfile
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,9 +15,15 @@ import torch
 logger = logging.getLogger(__name__)
 
 ENGINES = ("auto", "torchscript", "onnxruntime")
+PRECISIONS = ("auto", "float32", "int8")
 # What `captioner.pt` carries beside the TorchScript module (training.export makes both).
 GRAPH = "captioner.onnx"  # the same captioner as an ONNX graph without weights
-WEIGHTS = "weights.json"  # the names of the weights that the graph needs, `.T`: transposed
+INTEGER_GRAPH = "captioner.int8.onnx"  # the same, its encoder computing with integers
+WEIGHTS = "weights.json"  # the names of the weights that both need, `.T`: transposed,
+INT8, SCALES = ".int8", ".scales"  # then rounded to whole numbers, or what these are multiplied by
+
+# How precisions are tried: so many pictures, so many times each.
+_TRIED, _TRIALS = 4, 3
 
 
 def pieces_for(words: int) -> int:
@@ -58,6 +66,7 @@ class Exported:
     script: Any  # torch.jit.ScriptModule, of training.model.captioner or training.adoption.model
     graph: bytes  # empty where there is none
     weights: list[str]  # names that the graph gives to the module's weights
+    integer_graph: bytes = b""  # likewise
 
 
 class Engine(Protocol):
@@ -65,23 +74,26 @@ class Engine(Protocol):
 
     name: str
     precision: str
+    reason: str  # for this precision
 
     def __call__(self, images: torch.Tensor, search: Search) -> Beams:
         """Caption pictures in one beam search."""
 
 
 class TorchScriptEngine:
-    """The module itself, frozen: in half precision on a GPU, in single precision on a CPU."""
+    """The module itself, frozen: in half precision on a GPU, on a CPU in single precision, or in
+    what an adopted captioner asks for."""
 
     name = "torchscript"
 
     def __init__(self, exported: Exported, device: torch.device) -> None:
         on_gpu = device.type == "cuda"
-        self.precision = "float16" if on_gpu else "float32"
-        self._device = device
+        self.reason = "what the model was made for, or what a GPU is fastest with"
         # Weights are stored in half precision, in which CPUs compute slowly.
-        script = exported.script.half() if on_gpu else exported.script.float()
-        self._module = torch.jit.freeze(script)
+        on_cpu = getattr(exported.script, "precision", "float32")
+        self.precision = "float16" if on_gpu else on_cpu
+        self._device = device
+        self._module = torch.jit.freeze(exported.script.to(getattr(torch, self.precision)))
 
     @torch.inference_mode()
     def __call__(self, images: torch.Tensor, search: Search) -> Beams:
@@ -94,29 +106,28 @@ class TorchScriptEngine:
 
 
 class OnnxEngine:
-    """The graph beside the module, with the module's weights, in ONNX Runtime on the CPU."""
+    """A graph beside the module, with the module's weights, in ONNX Runtime on the CPU.
+
+    Args:
+        threads: 0: as many as PyTorch uses.
+        weights: those of `weights_of`, where another engine has them, too.
+    """
 
     name = "onnxruntime"
-    precision = "float32"
 
-    def __init__(self, exported: Exported, threads: int = 0) -> None:
-        import onnxruntime
-
-        values = exported.script.state_dict()
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads or torch.get_num_threads()
-        # Between two batches the cores belong to decoding and to the other processes.
-        options.add_session_config_entry("session.force_spinning_stop", "1")
-        options.log_severity_level = 3  # errors alone: its warnings are about its own optimisations
+    def __init__(
+        self,
+        exported: Exported,
+        threads: int = 0,
+        precision: str = "float32",
+        weights: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.precision = "int8" if _is_rounded(exported) else precision
+        self.reason = "as it was set, or the only one there is"
         # The session reads these in place, so they must live as long as it does.
-        self._weights = [
-            onnxruntime.OrtValue.ortvalue_from_numpy(_weight(values, name).numpy())
-            for name in exported.weights
-        ]
-        options.add_external_initializers(exported.weights, self._weights)
-        self._session = onnxruntime.InferenceSession(
-            exported.graph, options, providers=["CPUExecutionProvider"]
-        )
+        self._weights = weights or weights_of(exported.script, exported.weights)
+        graph = exported.integer_graph if precision == "int8" else exported.graph
+        self._session = open_session(graph, self._weights, threads)
         # How an adopted captioner is told from our own.
         self._in_pieces = "most" in [one.name for one in self._session.get_inputs()]
 
@@ -138,40 +149,118 @@ class OnnxEngine:
         return Beams.of([*(tensor[:, : search.num_captions] for tensor in captions), *tags])
 
 
-def _weight(values: dict[str, torch.Tensor], name: str) -> torch.Tensor:
+def weights_of(script: Any, names: Iterable[str]) -> dict[str, Any]:
+    """The values that a module's weights have for ONNX Runtime, by the names of a graph."""
+    import onnxruntime
+
+    values = script.state_dict()
+    make = onnxruntime.OrtValue.ortvalue_from_numpy
+    return {name: make(_weight(values, name).numpy()) for name in names}
+
+
+def _is_rounded(exported: Exported) -> bool:
+    """Whether the only graph is one of integers, as those of adopted captioners may be."""
+    return any(name.endswith(INT8) for name in exported.weights)
+
+
+def _weight(values: Mapping[str, torch.Tensor], name: str) -> torch.Tensor:
+    kind = next((one for one in (INT8, SCALES) if name.endswith(one)), "")
+    name = name.removesuffix(kind)
     weight = values[name.removesuffix(".T")]
     weight = weight.float() if weight.is_floating_point() else weight
-    return (weight.T if name.endswith(".T") else weight).contiguous()
+    weight = weight.T if name.endswith(".T") else weight
+    if kind:
+        scales = (weight.abs().amax(0) / 127).clamp(min=1e-9)  # of each column
+        weight = scales if kind == SCALES else (weight / scales).round().to(torch.int8)
+    return weight.contiguous()
+
+
+def open_session(graph: bytes, weights: Mapping[str, Any], threads: int = 0) -> Any:
+    """Load a graph in ONNX Runtime. The weights must live as long as the session."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads or torch.get_num_threads()
+    # Between two batches the cores belong to decoding and to the other processes.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
+    options.log_severity_level = 3  # errors alone: its warnings are about its own optimisations
+    options.add_external_initializers([*weights], [*weights.values()])
+    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
 
 def read_module(path: Path, device: torch.device) -> Exported:
     """Read `captioner.pt` onto a device."""
-    beside = {GRAPH: b"", WEIGHTS: b""}
+    beside = {GRAPH: b"", WEIGHTS: b"", INTEGER_GRAPH: b""}
     script = torch.jit.load(  # type: ignore[no-untyped-call]
         path, map_location=device, _extra_files=beside
     ).eval()
-    return Exported(script, beside[GRAPH], json.loads(beside[WEIGHTS] or "[]"))
+    weights = json.loads(beside[WEIGHTS] or "[]")
+    return Exported(script, beside[GRAPH], weights, beside[INTEGER_GRAPH])
 
 
-def load_engine(exported: Exported, name: str, device: torch.device, threads: int = 0) -> Engine:
+def has_graph(path: Path) -> bool:
+    """Whether a `captioner.pt` carries a graph, without reading its weights."""
+    with zipfile.ZipFile(path) as file:
+        return any(name.endswith(f"/extra/{GRAPH}") for name in file.namelist())
+
+
+def load_engine(
+    exported: Exported, name: str, device: torch.device, threads: int = 0, precision: str = "auto"
+) -> Engine:
     """Load the engine of this name; `auto` takes the fastest that there is.
 
     Args:
         threads: of ONNX Runtime; 0: as many as PyTorch uses. TorchScript runs in PyTorch's own.
+        precision: of the encoder in ONNX Runtime, one of `PRECISIONS`; others have none to choose.
 
     Raises:
         ValueError: it cannot run this module on this device; the message says why.
     """
-    if name == "torchscript":
-        return TorchScriptEngine(exported, device)
     reason = _why_not_onnx(exported, device)
-    if not reason:
-        return OnnxEngine(exported, threads)
+    if not reason and name != "torchscript":
+        return _load_onnx(exported, threads, precision)
     if name == "onnxruntime":
         raise ValueError(f"engine is 'onnxruntime', but {reason}")
-    if device.type == "cpu":
+    if precision == "int8":
+        raise ValueError(f"precision is 'int8', but {reason or 'engine is torchscript'}")
+    if name == "auto" and device.type == "cpu":
         logger.warning("The engine is TorchScript, which is slower on a CPU: %s", reason)
     return TorchScriptEngine(exported, device)
+
+
+def _load_onnx(exported: Exported, threads: int, precision: str) -> OnnxEngine:
+    if not exported.integer_graph:
+        if precision == "int8" and not _is_rounded(exported):
+            raise ValueError(
+                "precision is 'int8', but the archive has no integers; pack it again with "
+                "training.archive --repack --pictures"
+            )
+        precision = "float32"
+    weights = weights_of(exported.script, exported.weights)
+    tried = PRECISIONS[1:] if precision == "auto" else (precision,)
+    engines = [OnnxEngine(exported, threads, one, weights) for one in tried]
+    return _fastest(engines, int(exported.script.image_size)) if engines[1:] else engines[0]
+
+
+def _fastest(engines: Sequence[OnnxEngine], size: int) -> OnnxEngine:
+    """Which engine captions noise in the least time, on these cores as they are now."""
+    noise = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (_TRIED, 3, size, size), generator=noise, dtype=torch.uint8)
+    # One word: the precisions differ in the encoder.
+    search = Search(beam_size=1, max_length=1, num_captions=1)
+    least = [float("inf")] * len(engines)
+    for trial in range(1 + _TRIALS):  # the first is slow
+        for place, engine in enumerate(engines):
+            started = time.perf_counter()
+            engine(images, search)
+            if trial:
+                least[place] = min(least[place], time.perf_counter() - started)
+    taken = engines[least.index(min(least))]
+    taken.reason = "the fastest: " + ", ".join(
+        f"{engine.precision} takes {1e3 * seconds / _TRIED:.1f} ms for a picture and its first word"
+        for engine, seconds in zip(engines, least, strict=True)
+    )
+    return taken
 
 
 def _why_not_onnx(exported: Exported, device: torch.device) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from handler.decode import DEFAULT_LIMITS, Limits
-from handler.engines import ENGINES
+from handler.engines import ENGINES, PRECISIONS
 from handler.options import CHOICES, Options
 
 
@@ -17,6 +17,7 @@ class Settings:
     limits: Limits = DEFAULT_LIMITS
     warm_up: tuple[int, ...] = (1, 2, 8)  # batch sizes tried before the worker is READY
     engine: str = "auto"  # what runs the captioner: one of ENGINES
+    precision: str = "auto"  # of its encoder on a CPU: one of PRECISIONS
     threads: int = 0  # for computing on the CPU; 0 keeps PyTorch's choice, the number of cores
     decode_threads: int = 2  # pictures of one batch that are decoded at the same time
 
@@ -25,6 +26,9 @@ class Settings:
             raise ValueError(f"warm_up is {list(self.warm_up)}; batch sizes from 1 are accepted")
         if self.engine not in ENGINES:
             raise ValueError(f"engine is {self.engine!r}; {', '.join(ENGINES)} are accepted")
+        if self.precision not in PRECISIONS:
+            accepted = ", ".join(PRECISIONS)
+            raise ValueError(f"precision is {self.precision!r}; {accepted} are accepted")
         if self.threads < 0:
             raise ValueError(f"threads is {self.threads}; 0 or more is accepted")
         if self.decode_threads < 1:
@@ -43,6 +47,7 @@ class Settings:
         if not isinstance(warm_up, list):
             raise ValueError(f"captioner.warm_up is {warm_up!r}; a list of batch sizes is accepted")
         engine = section.pop("engine", cls().engine)
+        precision = section.pop("precision", cls().precision)
         for name, value in section.items():
             if type(value) is not int and name not in CHOICES:
                 raise ValueError(f"captioner.{name} is {value!r}; a whole number is accepted")
@@ -51,6 +56,7 @@ class Settings:
             limits=Limits(**_take(Limits, section)),
             warm_up=tuple(warm_up),
             engine=engine,
+            precision=precision,
             **_take(cls, section),
         )
         if section:

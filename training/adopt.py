@@ -7,15 +7,19 @@ archive written, which is served like one of our own.
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from training.adoption.adopting import adopt
 from training.adoption.hub import Source, download
+from training.adoption.precision import PRECISIONS
 from training.common.cli import add_threads_argument, run_command
 from training.common.errors import OptionError
 from training.packaging.label import add_label_arguments, read_label
+
+logger = logging.getLogger(__name__)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -28,9 +32,11 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--revision", help="branch, tag or commit on the hub (default: main)")
     parser.add_argument("--archive", type=Path, required=True, metavar="MAR", help="what to write")
     parser.add_argument(
-        "--onnx",
-        action="store_true",
-        help="also export a graph for ONNX Runtime, which not every model can be exported to",
+        "--precision",
+        choices=PRECISIONS,
+        default=PRECISIONS[0],
+        help="of computing on a CPU (default: %(default)s); the others change some captions. On a "
+        "GPU it is half precision",
     )
     parser.add_argument("--licence", help="for the card, of a model from a folder")
     add_label_arguments(parser)
@@ -56,7 +62,8 @@ def run(arguments: argparse.Namespace) -> int:
         folder = arguments.folder
         stated = {"licence": arguments.licence} if arguments.licence else {}
         source = Source(folder.resolve().name, **stated)
-    adopt(folder, arguments.archive, label, source, onnx=arguments.onnx)
+    logger.info("%s, revision %s; licence: %s", source.name, source.revision, source.licence)
+    adopt(folder, arguments.archive, label, source, arguments.precision)
     return 0
 
 

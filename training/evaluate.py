@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from handler.engines import PRECISIONS
 from training.common.cli import (
     add_also_argument,
     add_compute_arguments,
@@ -43,6 +44,12 @@ def build_parser() -> argparse.ArgumentParser:
         help="photos of things, with nouns.json: how many captions name what is in the picture",
     )
     add_compute_arguments(parser, device="cpu")
+    parser.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        default="auto",
+        help="of an archive's encoder on a CPU (default: the faster one, as when it is served)",
+    )
     parser.add_argument("--output", type=Path, help="also write the scores to this JSON file")
     parser.add_argument("--captions", type=Path, help="write the captions to this JSON file")
     return parser
@@ -62,7 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
     splits = read_splits(arguments.data, images=arguments.images, strict=strict)
     others = read_named(arguments.also, "--also", strict=strict)
     objects = read_objects(arguments.objects) if arguments.objects else {}
-    model = load_model(path, choose_device(arguments.device))
+    model = load_model(path, choose_device(arguments.device), arguments.precision)
     options: dict[str, Any] = {
         "beam_size": arguments.beam_size,
         "max_length": arguments.max_length,

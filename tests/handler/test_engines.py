@@ -35,7 +35,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def engines(folder: Path) -> tuple[Captioner, Captioner]:
     """The shipped captioner by TorchScript and by ONNX Runtime."""
     files = folder / "captioner.pt", folder / "vocab.json", CPU
-    return Captioner(*files, engine="torchscript"), Captioner(*files, engine="onnxruntime")
+    return Captioner(*files, engine="torchscript"), Captioner(
+        *files, engine="onnxruntime", precision="float32"
+    )
 
 
 def photo(name: str) -> Image.Image:

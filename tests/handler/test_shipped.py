@@ -145,4 +145,4 @@ def test_photos_are_captioned_with_some_confidence(least: float) -> None:
 def test_what_is_no_photo_is_captioned_with_less(
     captioner: Captioner, least: float, name: str
 ) -> None:
-    assert confidence(captioner, NO_PHOTOS[name]) < 0.25 * least
+    assert confidence(captioner, NO_PHOTOS[name]) < 0.3 * least

@@ -14,7 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from handler.engines import load_engine, read_module
+from handler.engines import Search, load_engine, read_module
+from handler.options import Options
 from handler.text import TOKENIZER
 from training.adoption import serving
 from training.adoption.families.table import read
@@ -22,16 +23,18 @@ from training.adoption.hub import Source
 from training.adoption.model.search import AdoptedCaptioner
 from training.adoption.onnx_parts import build_graph
 from training.adoption.pieces import begins, copy_tokenizer
+from training.adoption.precision import lowered
 from training.adoption.published import library, read_processing
 from training.adoption.reference import Reference
 from training.adoption.weights import AdoptionError
 from training.common.model_files import CONFIG, MODULE
 from training.packaging.archives import HANDLER, archive
-from training.packaging.exporting import export
+from training.packaging.exporting import export, save_exported
 from training.packaging.label import Label
 
 logger = logging.getLogger(__name__)
 
+CPU = torch.device("cpu")
 BEAMS = (1, 3, 5)
 PICTURES, PIECES = 6, 20
 TOLERANCE = 1e-3  # of log-probabilities and scores
@@ -55,8 +58,13 @@ class Agreement:
     difference: float  # the greatest, of log-probabilities and scores
 
 
-def adopt(folder: Path, output: Path, label: Label, source: Source, *, onnx: bool = True) -> None:
+def adopt(
+    folder: Path, output: Path, label: Label, source: Source, precision: str = "float32"
+) -> None:
     """Make an archive of a published model's folder.
+
+    Args:
+        precision: on CPUs, one of ``PRECISIONS``.
 
     Raises:
         AdoptionError: the model is not known here, or does not do what ``transformers`` does.
@@ -68,20 +76,64 @@ def adopt(folder: Path, output: Path, label: Label, source: Source, *, onnx: boo
         processing = read_processing(folder)
         reference = Reference(folder, processing)
         captioner = read(folder, begins(work / TOKENIZER), reference.length_penalty)
-        agreement = compare(captioner, reference, pictures(captioner.image_size))
+        images = pictures(captioner.image_size)
+        agreement = compare(captioner, reference, images)
         logger.info("transformers finds the same %d sentences.", agreement.sentences)
         if agreement.distinct == 1:
             logger.warning("They are all alike, which proves little.")
         card = _card(captioner, reference, label, source, agreement)
         del reference
         module = work / MODULE
-        make = partial(export, build=build_graph, tolerance=TOLERANCE)
-        make(captioner, module, onnx=onnx)
-        cpu = torch.device("cpu")
-        engine = load_engine(read_module(module, cpu), "auto", cpu)
-        speed = serving.measure(engine, captioner.image_size)
-        serving.write_config(HANDLER / CONFIG, speed, work / CONFIG)
+        _export(captioner, module, precision)
+        if precision != "float32":
+            save_exported(lowered(read_module(module, CPU), precision), module)
+            card["adopted"]["precision"] = _alike(captioner, module, images, precision)
+        del captioner
+        engine, speed = serving.fastest(module, images)
+        serving.write_config(HANDLER / CONFIG, engine, speed, work / CONFIG)
         archive(module, work / TOKENIZER, card, output, work / CONFIG)
+
+
+def _export(captioner: AdoptedCaptioner, module: Path, precision: str) -> None:
+    """Export to TorchScript and, where it is of use and can be done, to ONNX."""
+    graph = None
+    try:
+        if precision != "bfloat16":  # which is TorchScript's
+            graph = build_graph(captioner)
+    except Exception as error:  # what the exporter raises has no common kind
+        if precision == "int8":
+            raise AdoptionError(f"int8 needs a graph for ONNX Runtime: {error}") from error
+        logger.warning("There is no graph for ONNX Runtime: %s", error)
+    build = partial(lambda made, _: made, graph)
+    export(captioner, module, onnx=graph is not None, build=build, tolerance=TOLERANCE)
+
+
+def _alike(
+    captioner: AdoptedCaptioner, module: Path, images: Tensor, precision: str
+) -> dict[str, Any]:
+    """How far the answers in another precision are those of float32; they need not be."""
+    options = Options()
+    search = Search(options.beam_size, options.max_length, options.num_captions)
+    with torch.inference_mode():
+        want = captioner(images, search.beam_size, search.max_length, False)[0]
+    name = "onnxruntime" if precision == "int8" else "torchscript"
+    found = load_engine(read_module(module, CPU), name, CPU)(images, search).tokens
+    same, distinct = (want == found).all(-1), {tuple(row) for row in found[:, 0].tolist()}
+    logger.info(
+        "In %s, %d of %d sentences are those of float32; the first ones of %d pictures are %d "
+        "different ones.",
+        precision,
+        same.sum(),
+        same.numel(),
+        len(images),
+        len(distinct),
+    )
+    return {
+        "name": precision,
+        "sentences": same.numel(),
+        "as_in_float32": int(same.sum()),
+        "distinct": len(distinct),
+    }
 
 
 def pictures(size: int) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import statistics
 import tempfile
@@ -16,7 +15,7 @@ from torch import Tensor
 
 from handler.captioner import Captioner
 from handler.decode import decode
-from handler.engines import GRAPH, WEIGHTS, Search, read_module
+from handler.engines import Search, read_module
 from handler.options import Options
 from training.adoption.model.confidence import PlainConfidence
 from training.adoption.model.search import PAD
@@ -27,6 +26,7 @@ from training.data.splits import DataError, Example
 from training.metrics.agreement import confirmed_share
 from training.packaging.archives import archive
 from training.packaging.calibration import MEANING, fit_words, judge
+from training.packaging.exporting import save_exported
 
 logger = logging.getLogger(__name__)
 
@@ -100,5 +100,4 @@ def _write(before: Path, words: Tensor, path: Path) -> None:
     with torch.no_grad():
         exported.script.calibration.words.copy_(words)
         exported.script.calibration.fitted.fill_(1)
-    beside = {GRAPH: exported.graph, WEIGHTS: json.dumps(exported.weights).encode()}
-    exported.script.save(str(path), _extra_files=beside if exported.graph else {})
+    save_exported(exported, path)

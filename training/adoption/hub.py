@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from pathlib import Path
 
 from training.adoption.weights import PICKLED, AdoptionError
-
-logger = logging.getLogger(__name__)
 
 UNKNOWN = "not stated; ask the model's authors before you use it"
 
@@ -25,8 +22,8 @@ class Source:
 def download(name: str, revision: str | None) -> tuple[Path, Source]:
     """The folder of a model of the hub, fetched or in the cache, and what the hub says of it.
 
-    What an interrupted download left is gone on with. The token is HF_TOKEN's, or that of
-    ``hf auth login``.
+    A connection that breaks is resumed where it broke, and files that are whole are not fetched
+    again. The token is HF_TOKEN's, or that of ``hf auth login``.
 
     Raises:
         AdoptionError: the package is not installed, there is no such model, or no way to it.
@@ -53,6 +50,4 @@ def download(name: str, revision: str | None) -> tuple[Path, Source]:
             "Salesforce/blip-image-captioning-base, or adopt a folder with --from."
         ) from error
     stated = found.card_data.license if found.card_data else None
-    source = Source(name, found.sha, str(stated) if stated else UNKNOWN)
-    logger.info("%s, revision %s; licence: %s", name, source.revision, source.licence)
-    return Path(folder), source
+    return Path(folder), Source(name, found.sha, str(stated) if stated else UNKNOWN)

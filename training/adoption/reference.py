@@ -21,20 +21,29 @@ class Answer(NamedTuple):
 
 
 class Reference:
-    """A published model as ``transformers`` runs it, in float32 on the CPU.
+    """A published model as ``transformers`` runs it on the CPU.
 
     Its weights are rounded as ours are, to the half precision in which an archive stores them.
+
+    Args:
+        attention: which of the library's ways to compute it.
     """
 
-    def __init__(self, folder: Path, processing: Processing) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        processing: Processing,
+        dtype: torch.dtype = torch.float32,
+        attention: str = "eager",
+    ) -> None:
         self.config = read_config(folder)
         self._family, self._levels = family_of(self.config), processing.levels
         with explained("model"):
             kind = getattr(library(), self._family.reference)
-            model = kind.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager")
+            model = kind.from_pretrained(folder, dtype=dtype, attn_implementation=attention)
             self.model: Any = model.eval()
         for parameter in self.model.parameters():
-            parameter.data = parameter.data.half().float()
+            parameter.data = parameter.data.half().to(dtype)
 
     @property
     def _decoder(self) -> Any:
@@ -52,16 +61,18 @@ class Reference:
         mean, std = (
             torch.tensor(x).view(1, 3, 1, 1) for x in (self._levels.mean, self._levels.std)
         )
-        return (images.float() - mean) / std
+        return ((images.float() - mean) / std).to(self.model.dtype)
 
     @torch.inference_mode()
-    def generate(self, images: Tensor, beams: int, pieces: int, length_penalty: float) -> Answer:
+    def search(
+        self, images: Tensor, beams: int, pieces: int, length_penalty: float, **more: Any
+    ) -> Any:
         """Caption uint8 pictures with so many beams and at most so many tokens."""
         prompt = {}
         if self._family.prompted:
             start = self.config["bos_token_id"]
             prompt = {"input_ids": torch.full((len(images), 1), start)}
-        found = self.model.generate(
+        return self.model.generate(
             pixel_values=self.pixels(images),
             **prompt,
             num_beams=beams,
@@ -70,8 +81,14 @@ class Reference:
             length_penalty=length_penalty,
             early_stopping=False,
             do_sample=False,
-            return_dict_in_generate=True,
-            output_scores=True,
+            **more,
+        )
+
+    @torch.inference_mode()
+    def generate(self, images: Tensor, beams: int, pieces: int, length_penalty: float) -> Answer:
+        """Caption uint8 pictures, and say with which probabilities; see ``search``."""
+        found = self.search(
+            images, beams, pieces, length_penalty, return_dict_in_generate=True, output_scores=True
         )
         order = getattr(found, "beam_indices", None)
         log_probs = self._decoder.compute_transition_scores(

@@ -11,12 +11,14 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
 import handler
+from handler.engines import read_module
 from handler.text import VOCABULARY
 from training.common.errors import UserError
 from training.common.model_files import CARD, CONFIG, MODULE, open_model
@@ -24,8 +26,9 @@ from training.data.splits import Example, Split
 from training.packaging.calibration import calibrate_checkpoint
 from training.packaging.card import build_card
 from training.packaging.evaluation import evaluate, write_json
-from training.packaging.exporting import export, export_checkpoint
+from training.packaging.exporting import export, export_checkpoint, photos
 from training.packaging.inference import load_model
+from training.packaging.integer_graph import measured_of
 from training.packaging.label import Label
 from training.trainer import checkpoint
 from training.trainer.folder import BEST
@@ -130,18 +133,21 @@ def package_run(
         UserError: a step cannot be done; the archive is not written then.
     """
     calibrate_checkpoint(run / BEST, splits, device=device, strict=strict)
-    export_checkpoint(run / BEST, run / MODULE)
+    pictures = [example.path for example in splits["train"]]
+    export_checkpoint(run / BEST, run / MODULE, pictures=pictures)
     report, _ = evaluate(load_model(run / MODULE, device), splits["dev"], strict=strict)
     write_json({"split": "dev", **report}, run / SCORES)
     archive_run(run, output, label)
 
 
-def repack(packed: Path, output: Path) -> None:
+def repack(packed: Path, output: Path, pictures: Sequence[Path] = ()) -> None:
     """Export the model of an archive again, and pack it with the handler as it is now.
 
-    An adopted model keeps its module, for nothing here could export it again. The card and the
-    weights stay, and with the card the name and the version of the model. What ``output`` held
-    before is kept beside it as ``.mar.old``, which nothing serves.
+    Its encoder goes on to compute with integers if it did, or does so from now on if there are
+    ``pictures``, photos such as it was trained on. An adopted model keeps its module, for nothing
+    here could export it again. The card and the weights stay, and with the card the name and the
+    version of the model. What ``output`` held before is kept beside it as ``.mar.old``, which
+    nothing serves.
 
     Raises:
         ModelError: the file is not an archive of this project.
@@ -151,7 +157,10 @@ def repack(packed: Path, output: Path) -> None:
         module = files.module
         if not files.adopted:
             module = Path(name, MODULE)
-            export(checkpoint.rebuild(files.content()).captioner, module)
+            captioner = checkpoint.rebuild(files.content()).captioner
+            batches = photos(pictures, captioner.image_size)
+            measured = measured_of(read_module(files.module, torch.device("cpu")).integer_graph)
+            export(captioner, module, integers=batches or measured)
         if output.exists():
             old = _free(output.with_name(f"{output.name}.old"))
             shutil.copy2(output, old)

@@ -62,10 +62,13 @@ class Trained:
         return Beams.of([tensor.cpu() for tensor in found])
 
 
-def load_model(path: Path, device: torch.device | None = None) -> Model:
+def load_model(path: Path, device: torch.device | None = None, precision: str = "auto") -> Model:
     """Load an archive, an exported ``captioner.pt`` or a checkpoint of ``training.train``.
 
     What was exported is loaded as the handler loads it: by the fastest engine for the device.
+
+    Args:
+        precision: of an exported encoder on a CPU, one of ``handler.engines.PRECISIONS``.
 
     Raises:
         ModelError, CheckpointError: the file is missing or is none of these.
@@ -75,7 +78,9 @@ def load_model(path: Path, device: torch.device | None = None) -> Model:
         return Trained(checkpoint.load(path), device)
     with open_model(path) as files:
         try:
-            return served.Captioner(files.module, files.vocabulary, device, card=files.card)
+            return served.Captioner(
+                files.module, files.vocabulary, device, card=files.card, precision=precision
+            )
         except ValueError as error:
             raise ModelError(f"{path.name}: {error}.") from error
 

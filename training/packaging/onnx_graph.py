@@ -245,7 +245,10 @@ def compose(
             _like(value, name)
             for value, name in zip(begin.returned[1 : len(tags) + 1], tags, strict=True)
         ],
-        [_absent(name, kind) for name, kind in weights.items()]
+        [
+            absent(name, kind.elem_type, [size.dim_value for size in kind.shape.dim])
+            for name, kind in weights.items()
+        ]
         + begin.constants
         + body.constants
         + finish.constants,
@@ -260,13 +263,8 @@ def _like(value: ValueInfoProto, name: str) -> ValueInfoProto:
     return helper.make_tensor_value_info(name, kind.elem_type, [None] * len(kind.shape.dim))
 
 
-def _absent(name: str, kind: Any) -> TensorProto:
-    """A weight whose values are elsewhere."""
-    weight = TensorProto(
-        name=name,
-        data_type=kind.elem_type,
-        dims=[size.dim_value for size in kind.shape.dim],
-        data_location=TensorProto.EXTERNAL,
-    )
+def absent(name: str, kind: int, dims: Iterable[int]) -> TensorProto:
+    """A weight whose values are elsewhere; ``kind`` is ONNX's number of their type."""
+    weight = TensorProto(name=name, data_type=kind, dims=dims, data_location=TensorProto.EXTERNAL)
     weight.external_data.add(key="location", value="given-by-who-loads-the-graph")
     return weight

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import requests
+from playwright.sync_api import Page, expect
 
+from tests.e2e.captioning import ANSWER_MS, choose
 from tests.e2e.conftest import Service
 from tests.e2e.service.test_second_version import run
-from tests.shipped import ARCHIVE, VERSION
+from tests.shipped import VERSION
 from tests.training.adoption import published
 from tests.webui.administration import TOKEN
 
@@ -19,12 +24,12 @@ TIMEOUT_S = 120
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # of transformers, about itself
 def test_a_model_is_adopted_and_served_beside_ours(
-    service: Service, store: Path, tmp_path: Path, pictures: dict[str, Path]
+    service: Service, store: Path, tmp_path: Path, pictures: dict[str, Path], page: Page
 ) -> None:
     folder, mar = tmp_path / "tiny-blip", store / "blip.mar"
     published.make("blip", folder)
     label = ["--name", "captioner", "--version", "blip", "--licence", "none", "--threads", 1]
-    said = run("training.adopt", "--from", folder, "--archive", mar, *label)
+    said = run("captionize", "adopt", "--from", folder, "--archive", mar, *label)
     assert "transformers finds the same 54 sentences." in said
 
     def admin(*words: str) -> str:
@@ -62,7 +67,7 @@ def test_a_model_is_adopted_and_served_beside_ours(
         timeout=TIMEOUT_S,
     ).json()
     card = described[0]["customizedMetadata"]
-    assert card["engine"] == "torchscript"
+    assert card["licence"] == "none"
     assert card["adopted"]["agreement"]["sentences"] == 54
 
     explained = ask("explanations", version="blip")
@@ -72,9 +77,42 @@ def test_a_model_is_adopted_and_served_beside_ours(
     # Without a version, ours answers.
     assert ask("captions")["model"] == {"name": "captioner", "version": VERSION}
 
-    texts = run("training.caption", pictures["coffee.jpg"], "--model", mar, "--threads", 1)
-    assert texts.splitlines()[0]
-    other = run("training.caption", pictures["coffee.jpg"], "--model", ARCHIVE, "--threads", 1)
-    assert texts != other
+    compare(page, pictures["coffee.jpg"])
+    show(page, pictures["coffee.jpg"], admin)
+
+    album = tmp_path / "album"
+    album.mkdir()
+    for name in ("coffee.jpg", "cat.png"):
+        shutil.copy(pictures[name], album)
+    texts = run("captionize", album, "--model", mar, "--threads", 1, "--format", "jsonl")
+    found = [json.loads(line) for line in texts.splitlines() if line.startswith("{")]
+    assert [Path(one["image"]).name for one in found] == ["cat.png", "coffee.jpg"]
+    assert all("trust" not in one["captions"][0] for one in found)
     admin("unregister", "captioner", "blip")
     mar.unlink()
+
+
+def compare(page: Page, photo: Path) -> None:
+    """Ours and the other side by side, with a vote; only ours says how sure it is."""
+    page.goto("/compare")
+    expect(page.get_by_label("Right", exact=True)).to_have_value("blip")
+    choose(page, photo)
+    pair = page.locator(".pair[data-state=done]")
+    expect(pair).to_have_count(1, timeout=ANSWER_MS)
+    pair.get_by_role("button", name="Left is better").click()
+    expect(page.locator(".tally")).to_contain_text(f"version {VERSION}: 1, version blip: 0")
+    expect(pair.locator("[data-slot=left-facts]")).to_contain_text("confident")
+    expect(pair.locator("[data-slot=right-facts]")).to_be_empty()
+
+
+def show(page: Page, photo: Path, admin: Callable[..., str]) -> None:
+    """As the default it captions in the page, which marks nothing and tells no confidence."""
+    admin("default", "captioner", "blip")
+    page.goto("/")
+    choose(page, photo)
+    expect(page.locator("main")).to_have_attribute("data-state", "result", timeout=ANSWER_MS)
+    expect(page.locator(".result .trust:visible")).to_have_count(0)
+    page.get_by_text("Details").click()
+    expect(page.locator("[data-slot=model]:visible")).to_have_text("captioner blip")
+    expect(page.get_by_text("confident")).to_be_hidden()
+    admin("default", "captioner", VERSION)

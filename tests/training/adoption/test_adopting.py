@@ -16,17 +16,28 @@ from PIL import Image
 
 from handler import captioner as served
 from handler.captioner import check_memory
-from handler.engines import Search
+from handler.engines import (
+    Beams,
+    OnnxEngine,
+    Search,
+    TorchScriptEngine,
+    has_graph,
+    load_engine,
+    read_module,
+)
+from tests.shipped import ARCHIVE
 from tests.training.adoption import golden, published
 from tests.training.drawn import DEV, TAUGHT, write_kaggle
 from training import archive as archive_command
 from training import calibrate
 from training.adoption import serving
+from training.adoption.precision import lowered
 from training.common.model_files import ModelError, open_model
 from training.packaging import archives
-from training.packaging.exporting import export
+from training.packaging.exporting import export, save_exported
 from training.packaging.inference import caption_pictures, load_model
 
+CPU = torch.device("cpu")
 S = Search(3, 6, 2, True)
 CARD = {"name": "captioner", "version": "blip", "licence": "none"}
 
@@ -40,7 +51,7 @@ def mar(tmp_path_factory: pytest.TempPathFactory) -> Path:
     published.word_pieces().save(str(folder / "tokenizer.json"))
     speed = serving.Speed(alone=1.5, in_batch=1.2, batch=2)
     config = folder / "model-config.yaml"
-    serving.write_config(archives.HANDLER / "model-config.yaml", speed, config)
+    serving.write_config(archives.HANDLER / "model-config.yaml", "torchscript", speed, config)
     path = folder / "blip.mar"
     archives.archive(folder / "captioner.pt", folder / "tokenizer.json", CARD, path, config)
     return path
@@ -65,6 +76,7 @@ def test_its_configuration_suits_its_speed(mar: Path) -> None:
     assert config["batchSize"] == 2
     assert config["jobQueueSize"] == 16  # of 1.2 s each: the last waits less than 20 s
     assert config["captioner"]["warm_up"] == [1, 2]
+    assert config["captioner"]["engine"] == "torchscript"
     assert "tokenizer.json" in names
     assert "vocab.json" not in names
 
@@ -114,6 +126,38 @@ def test_a_model_that_is_too_large_is_refused_with_the_figures() -> None:
     check_memory(10**7)
     with pytest.raises(MemoryError, match=r"needs 2400\.5 GB .* GB are free there"):
         check_memory(10**12)
+    with pytest.raises(MemoryError, match=r"needs 4400\.5 GB"):
+        check_memory(10**12, with_graph=True)
+
+
+def test_fewer_bits_change_little(mar: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(mar) as file:
+        module = Path(file.extract("captioner.pt", tmp_path))
+    images = published.pictures(2)
+    before = TorchScriptEngine(read_module(module, CPU), CPU)(images, S)
+    save_exported(lowered(read_module(module, CPU), "bfloat16"), module)
+    assert not has_graph(module)
+    engine = load_engine(read_module(module, CPU), "auto", CPU)
+    assert engine.precision == "bfloat16"
+    compare(before, engine(images, S))
+
+
+def test_a_graph_computes_in_whole_numbers(tmp_path: Path) -> None:
+    # That of our own captioner, for to export one takes its time.
+    with zipfile.ZipFile(ARCHIVE) as file:
+        module = Path(file.extract("captioner.pt", tmp_path))
+    assert has_graph(module)
+    exported = read_module(module, CPU)
+    images = torch.arange(2 * 3 * 224 * 224).view(2, 3, 224, 224).div(997).to(torch.uint8)
+    engine = OnnxEngine(lowered(exported, "int8"), 1)
+    assert engine.precision == "int8"
+    compare(OnnxEngine(exported, 1)(images, S), engine(images, S))
+
+
+def compare(before: Beams, after: Beams) -> None:
+    """Both find sentences of about the same probability, and not of the very same."""
+    difference = (before.log_probs.sum(-1) - after.log_probs.sum(-1))[:, 0].abs()
+    assert 1e-4 < float(difference.max()) < 0.5
 
 
 def test_serving_without_its_package(mar: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,9 +15,10 @@ from pathlib import Path
 import pytest
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
+WEIGHTS = "model.safetensors"
 FILES = {
     "config.json": b"{}",
-    "model.safetensors": b"weights",
+    WEIGHTS: bytes(range(256)) * 100_000,  # half of it is more than the 10 MB that are read at once
     "pytorch_model.bin": b"the same, once more",
     "tokenizer.json": b"{}",
     "README.md": b"# A model",
@@ -31,6 +32,7 @@ try:
 except UserError as error:
     sys.exit(str(error))
 print(sorted(path.name for path in folder.iterdir()), source.revision, source.licence)
+print((folder / "model.safetensors").read_bytes() == bytes(range(256)) * 100_000)
 """
 
 
@@ -38,14 +40,23 @@ class Hub(BaseHTTPRequestHandler):
     """As much of the hub as its client asks for a model."""
 
     tokens: list[str | None] = []
+    paths: list[str] = []
+    ranges: list[str | None] = []  # that were asked for of the weights
 
     def do_HEAD(self) -> None:
         self.do_GET()
 
     def do_GET(self) -> None:
         Hub.tokens.append(self.headers.get("Authorization"))
+        Hub.paths.append(self.path)
         parts = self.path.partition("?")[0].split("/")
-        if parts[1:5] == ["api", "models", "owner", "tiny"]:
+        if parts[1:7] == ["api", "models", "owner", "tiny", "tree", COMMIT]:
+            tree = [
+                {"type": "file", "path": name, "size": len(content), "oid": name}
+                for name, content in FILES.items()
+            ]
+            body = json.dumps(tree).encode()
+        elif parts[1:5] == ["api", "models", "owner", "tiny"]:
             siblings = [{"rfilename": name} for name in FILES]
             body = json.dumps(
                 {
@@ -63,14 +74,23 @@ class Hub(BaseHTTPRequestHandler):
         else:
             self.send_error(404)
             return
-        self.send_response(200)
+        whole, start = body, 0
+        if parts[-1] == WEIGHTS and self.command == "GET":
+            wanted = self.headers.get("Range")
+            Hub.ranges.append(wanted)
+            start = int(wanted.removeprefix("bytes=").removesuffix("-")) if wanted else 0
+            body = whole[start:]
+        self.send_response(206 if start else 200)
+        if start:
+            self.send_header("Content-Range", f"bytes {start}-{len(whole) - 1}/{len(whole)}")
         self.send_header("Content-Length", str(len(body)))
         self.send_header("Content-Type", "application/json")
         self.send_header("X-Repo-Commit", COMMIT)
-        self.send_header("ETag", f'"{hashlib.sha1(body).hexdigest()}"')
+        self.send_header("ETag", f'"{hashlib.sha1(whole).hexdigest()}"')
         self.end_headers()
         if self.command == "GET":
-            self.wfile.write(body)
+            breaks = parts[-1] == WEIGHTS and not start
+            self.wfile.write(body[: len(body) // 2] if breaks else body)
 
     def log_message(self, *_: object) -> None:
         pass
@@ -82,6 +102,7 @@ def hub() -> Iterator[str]:
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
+    server.server_close()
 
 
 def ask(hub: str, cache: Path, name: str, revision: str = "") -> subprocess.CompletedProcess[str]:
@@ -101,8 +122,14 @@ def test_the_files_of_one_commit(hub: str, tmp_path: Path) -> None:
     done = ask(hub, tmp_path, "owner/tiny", "v1")
     assert done.returncode == 0, done.stderr
     names = ["config.json", "model.safetensors", "tokenizer.json"]  # no weights twice
-    assert done.stdout.strip() == f"{names} {COMMIT} bsd-3-clause"
+    assert done.stdout.splitlines() == [f"{names} {COMMIT} bsd-3-clause", "True"]
     assert set(Hub.tokens) == {"Bearer a-token"}
+    assert any("/revision/v1" in path for path in Hub.paths)
+    # The connection broke in the middle of the weights.
+    assert Hub.ranges == [None, "bytes=10485760-"]
+    Hub.paths.clear()
+    assert ask(hub, tmp_path, "owner/tiny", "v1").returncode == 0
+    assert not any(WEIGHTS in path for path in Hub.paths)  # they are there
 
 
 @pytest.mark.slow

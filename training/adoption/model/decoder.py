@@ -15,9 +15,8 @@ from typing import Final
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from training.adoption.model.vision import activate
+from training.adoption.model.vision import activate, attend
 
 
 @dataclass(frozen=True)
@@ -75,8 +74,7 @@ class TextLayer(nn.Module):
             following = features
         else:
             q, k, v = self._split(features)
-            attended = F.scaled_dot_product_attention(q, k, v)
-            x = self.norm1(features + self.out(self._join(attended)))
+            x = self.norm1(features + self.out(self._join(attend(q, k, v))))
             following = self.norm2(x + self._network(x))
         return following, k.transpose(-1, -2).contiguous(), v.contiguous()
 

@@ -64,6 +64,7 @@ class AdoptedCaptioner(nn.Module):
         self.never = -1.0e9  # what transformers takes for minus infinity
         self.length_penalty = rules.length_penalty
         # What the handler reads, as it does of our own captioner.
+        self.precision = "float32"  # on a CPU
         fit = rules.fit
         self.filter, self.scale, self.keeps_ratio = fit.filter, fit.scale, fit.keeps_ratio
         self.image_size: int = encoder.image_size

@@ -6,9 +6,8 @@ from typing import Final
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from training.adoption.model.vision import Levels, Normalise, activate
+from training.adoption.model.vision import Levels, Normalise, activate, attend
 from training.adoption.weights import AdoptionError
 
 APART = -100.0  # added to the attention between what only the shift has made neighbours
@@ -68,9 +67,9 @@ class WindowLayer(nn.Module):
         grid = torch.roll(grid, [-self.shift, -self.shift], [1, 2])
         cells = grid.view(B, n, w, n, w, D).transpose(2, 3).reshape(B, n * n, w * w, D)
         qkv = self.qkv(cells).unflatten(-1, [3, self.heads, -1]).permute(3, 0, 1, 4, 2, 5)
-        bias = self.bias[self.index].view(w * w, w * w, self.heads).permute(2, 0, 1)
+        bias = self.bias.index_select(0, self.index).view(w * w, w * w, self.heads).permute(2, 0, 1)
         mask = bias.unsqueeze(0) + self.apart.to(bias.dtype).unsqueeze(1)  # (n * n, h, w², w²)
-        cells = F.scaled_dot_product_attention(qkv[0], qkv[1], qkv[2], attn_mask=mask.unsqueeze(0))
+        cells = attend(qkv[0], qkv[1], qkv[2], mask.unsqueeze(0))
         cells = self.out(cells.transpose(2, 3).flatten(3))
         grid = cells.view(B, n, n, w, w, D).transpose(2, 3).reshape(B, self.side, self.side, D)
         x = x + torch.roll(grid, [self.shift, self.shift], [1, 2]).view(B, N, D)

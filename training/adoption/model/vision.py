@@ -3,6 +3,7 @@
 ViT (Dosovitskiy et al., ICLR 2021), and what DeiT, CLIP and BLIP changed about it.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -49,6 +50,19 @@ def activate(x: Tensor, name: str) -> Tensor:
     return F.gelu(x)
 
 
+def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Attention of ``[..., N, d]``, with a mask that is added.
+
+    PyTorch's own is faster, but the exporter to ONNX refuses it for some shapes.
+    """
+    if torch.jit.is_scripting():  # type: ignore[attr-defined]
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+    scores = (q * (1.0 / math.sqrt(q.shape[-1]))) @ k.transpose(-1, -2)
+    if mask is not None:
+        scores = scores + mask
+    return scores.softmax(-1) @ v
+
+
 ACTIVATIONS = ("gelu", "gelu_new", "quick_gelu", "relu")
 
 
@@ -68,9 +82,9 @@ class Normalise(nn.Module):
 
     def forward(self, images: Tensor, weight: Tensor) -> Tensor:
         """The pictures in the type of ``weight``."""
-        mean = torch.tensor(self.mean, dtype=weight.dtype, device=images.device)
-        std = torch.tensor(self.std, dtype=weight.dtype, device=images.device)
-        return (images.to(weight.dtype) - mean.view(1, 3, 1, 1)) / std.view(1, 3, 1, 1)
+        mean = torch.tensor(self.mean, device=images.device).view(1, 3, 1, 1)
+        std = torch.tensor(self.std, device=images.device).view(1, 3, 1, 1)
+        return ((images.float() - mean) / std).to(weight.dtype)
 
 
 class VisionLayer(nn.Module):
@@ -93,7 +107,7 @@ class VisionLayer(nn.Module):
         B, N, D = x.shape
         qkv = self.qkv(self.norm1(x)).view(B, N, 3, self.heads, D // self.heads)
         q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)  # (B, h, N, d)
-        attended = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(B, N, D)
+        attended = attend(q, k, v).transpose(1, 2).reshape(B, N, D)
         x = x + self.out(attended)
         return x + self.fc2(activate(self.fc1(self.norm2(x)), self.activation))
 

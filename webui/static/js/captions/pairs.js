@@ -53,6 +53,7 @@ function showCaption(row, side, item, known) {
   slot(row, side).replaceChildren(...differences(said(item, side), other).map(([text, differs]) => (
     differs ? h("mark", {}, text) : text
   )));
+  const { captions: [best], calibrated } = item.answer[side];
   // The confidence would tell the versions apart.
-  fill(row, `${side}-facts`, known ? `${percent(item.answer[side].captions[0].confidence)} confident` : "");
+  fill(row, `${side}-facts`, known && calibrated !== false ? `${percent(best.confidence)} confident` : "");
 }

@@ -92,6 +92,7 @@ function trusted(view, item) {
   showTrust(slot(view, "trust"), now);
   fill(view, "meaning", MEANING[now] ?? "");
   fill(view, "percent", percent(original(item).confidence));
+  slot(view, "confident").hidden = item.answer.calibrated === false;
   fill(view, "log", original(item).log_probability.toFixed(2));
   slot(view, "model-facts").hidden = isEdited(item);
   slot(view, "looks").hidden = isEdited(item);
