@@ -15,6 +15,7 @@ __version__ = "1.0.0"
 
 COMMANDS = {  # name -> (module with a `main`, the extra that it needs, what it does)
     "caption": ("training.caption", "", "caption pictures: what is done without a command"),
+    "batch": ("training.batch", "[batch]", "caption pictures by the million, on many machines"),
     "serve": ("webui.serve", "", "start TorchServe and the page"),
     "admin": ("webui.admin", "", "manage the versions of a running service"),
     "mcp": ("webui.mcp", "[mcp]", "offer captions to assistants (MCP)"),

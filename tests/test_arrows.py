@@ -44,6 +44,7 @@ for _before, _room in (
     ROOMS[f"training.{_room}"] = {*ROOMS[f"training.{_before}"], f"training.{_before}"}
     ROOMS[f"training.{_room}"].add("training.data")
 ROOMS["training.packaging"].add("training.pictures")
+ROOMS["training.batch_inference"] = {*ROOMS["training.packaging"], "training.packaging"}
 for _room, _before in ROOMS.items():
     if _room.startswith(("training", "webui")):
         _before.add("basics")

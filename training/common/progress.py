@@ -6,6 +6,7 @@ import logging
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from datetime import timedelta
 from typing import TypeVar
 
 from tqdm import tqdm
@@ -21,12 +22,14 @@ def progress(items: Iterable[T], what: str, total: int) -> Iterator[T]:
     if sys.stderr.isatty():
         yield from tqdm(items, desc=what, total=total, leave=False)
         return
-    last = time.monotonic()
+    started = last = time.monotonic()
     for done, item in enumerate(items, start=1):
         yield item
         if time.monotonic() - last >= SECONDS_BETWEEN_LINES:
             last = time.monotonic()
-            logger.info("%s: %d of %d", what, done, total)
+            rate = done / (last - started)
+            left = timedelta(seconds=round((total - done) / rate))
+            logger.info("%s: %d of %d, %.1f/s, %s left", what, done, total, rate, left)
 
 
 def set_up_logging() -> None:

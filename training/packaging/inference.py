@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -105,31 +105,51 @@ def caption_pictures(
     told = options or Options(search.beam_size, search.num_captions, search.max_length)
     for start in range(0, len(paths), BATCH_SIZE):
         chunk = paths[start : start + BATCH_SIZE]
-        decoded = [_read(path, model) for path in chunk]
-        readable = [pixels for pixels in decoded if isinstance(pixels, Tensor)]
-        found = iter(_caption(model, torch.stack(readable), search, told) if readable else ())
-        for path, pixels in zip(chunk, decoded, strict=True):
-            if isinstance(pixels, Tensor):
-                captions, tags = next(found)
-                yield Result(path, captions, tags=tags)
+        pictures = [read_picture(path.read_bytes, model) for path in chunk]
+        found = caption_batch(pictures, model, search, told)
+        for path, outcome in zip(chunk, found, strict=True):
+            if isinstance(outcome, Failure):
+                yield Result(path, [], outcome.message)
             else:
-                yield Result(path, [], pixels)
+                yield Result(path, outcome.captions, tags=outcome.tags)
 
 
-def _read(path: Path, model: Model) -> Tensor | str:
-    """The picture ``[3, S, S]``, or what is wrong with it."""
+class Failure(NamedTuple):
+    """Why a picture has no caption."""
+
+    type: str  # as the API names it, or the exception of a file that cannot be read
+    message: str
+
+
+class Outcome(NamedTuple):
+    """What was found for a picture."""
+
+    captions: list[Caption]  # best first
+    tags: list[dict[str, Any]]  # as the handler answers them
+
+
+def read_picture(read: Callable[[], bytes], model: Model) -> Tensor | Failure:
+    """The picture ``[3, S, S]`` of the bytes that ``read`` gives, or what is wrong with it."""
     try:
-        return decode(path.read_bytes(), model.image_size, fit=model.fit).pixels
+        return decode(read(), model.image_size, fit=model.fit).pixels
     except PictureError as error:
-        return error.message
+        return Failure(error.type, error.message)
     except OSError as error:
-        return f"The file cannot be read ({error.strerror})."
+        why = error.strerror or error
+        return Failure(type(error).__name__, f"The file cannot be read ({why}).")
 
 
-def _caption(
-    model: Model, images: Tensor, search: Search, options: Options
-) -> Iterator[tuple[list[Caption], list[dict[str, Any]]]]:
-    """The captions and the tags of each picture."""
+def caption_batch(
+    pictures: Sequence[Tensor | Failure], model: Model, search: Search, options: Options
+) -> list[Outcome | Failure]:
+    """Caption what could be read, in one search; the failures pass through, in their places."""
+    readable = [pixels for pixels in pictures if isinstance(pixels, Tensor)]
+    found = iter(_caption(model, torch.stack(readable), search, options) if readable else ())
+    return [one if isinstance(one, Failure) else next(found) for one in pictures]
+
+
+def _caption(model: Model, images: Tensor, search: Search, options: Options) -> Iterator[Outcome]:
+    """The captions and the tags of each picture, ``[B, 3, S, S]``."""
     beams = model(images, search)
     totals = beams.log_probs.sum(-1)  # (B, N)
     neutrally = options.people == "neutral"
@@ -147,7 +167,8 @@ def _caption(
             )
             for place in choose([one[0] for one in there], options, model.words, content)
         ]
-        yield captions, name_tags(tags, probabilities, model.vocabulary, neutrally=neutrally)
+        named = name_tags(tags, probabilities, model.vocabulary, neutrally=neutrally)
+        yield Outcome(captions, named)
 
 
 def _sentence(tokens: list[int], words: Words, neutrally: bool) -> str:

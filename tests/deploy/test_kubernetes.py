@@ -1,0 +1,251 @@
+"""deploy/kubernetes: valid, and one with the code, the image and the metrics."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import kubernetes_validate
+import pytest
+import yaml
+
+from tests.deploy import observed
+from tests.deploy.test_compose import SECRETS, documented
+from webui.telemetry.metrics import Metrics
+from webui.web.settings import TORCHSERVE_LISTENERS
+
+ROOT = Path(__file__).resolve().parents[2]
+FOLDER = ROOT / "deploy" / "kubernetes"
+DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+VERSION = kubernetes_validate.latest_version()
+GIBIBYTE = 2**30
+
+
+def read(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load((FOLDER / name).read_text(encoding="utf-8"))
+    return found
+
+
+def check(manifest: dict[str, Any]) -> None:
+    """Validate a manifest: Kubernetes's own kinds by its schemas, others by those in schemas/."""
+    schema = FOLDER / "schemas" / f"{manifest['kind'].lower()}.json"
+    if schema.exists():
+        jsonschema.validate(manifest, json.loads(schema.read_text(encoding="utf-8")))
+        if manifest["kind"] != "InferenceService":
+            return
+        own = {"minReplicas", "maxReplicas"}  # the others of its fields are a Pod's
+        spec = {k: v for k, v in manifest["spec"]["predictor"].items() if k not in own}
+        manifest = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x"}, "spec": spec}
+    kubernetes_validate.validate(manifest, VERSION, strict=True)
+
+
+MANIFESTS = sorted(
+    path.relative_to(FOLDER).as_posix()
+    for path in FOLDER.glob("*/*.yaml")
+    if path.name != "kustomization.yaml"
+)
+DEPLOYMENT = read("base/deployment.yaml")
+POD = DEPLOYMENT["spec"]["template"]["spec"]
+(MODELS, TORCHSERVE), (PAGE,) = POD["initContainers"], POD["containers"]
+KSERVE = read("kserve/inferenceservice.yaml")["spec"]["predictor"]
+SCALED = read("autoscaling/scaledobject.yaml")
+
+
+def environment(container: dict[str, Any]) -> dict[str, Any]:
+    return {one["name"]: one.get("value") for one in container.get("env", [])}
+
+
+def settings() -> dict[str, str]:
+    """What the ConfigMap holds."""
+    (generator,) = read("base/kustomization.yaml")["configMapGenerator"]
+    return dict(line.split("=", 1) for line in generator["literals"])
+
+
+@pytest.mark.parametrize("name", MANIFESTS)
+def test_manifests_are_valid(name: str) -> None:
+    check(read(name))
+
+
+@pytest.mark.parametrize(
+    ("name", "place", "value"),
+    [
+        ("base/deployment.yaml", ["spec", "template", "spec", "containers", 0, "port"], 8000),
+        ("base/deployment.yaml", ["spec", "strategy", "rollingUpdate"], 1),
+        ("base/networkpolicy.yaml", ["spec", "ingres"], []),
+        ("base/disruption.yaml", ["spec", "maxUnavailable"], [1]),
+        ("autoscaling/scaledobject.yaml", ["spec", "minReplicas"], 1),
+        ("autoscaling/scaledobject.yaml", ["spec", "triggers", 0, "metadata", "threshold"], 8),
+        ("autoscaling/scaledobject.yaml", ["spec", "triggers", 0, "metadata", "querry"], "up"),
+        ("autoscaling/scaledobject.yaml", ["spec", "scaleTargetRef"], {}),
+        ("kserve/inferenceservice.yaml", ["spec", "predictor", "replicas"], 1),
+        ("kserve/inferenceservice.yaml", ["spec", "predictor", "containers", 0, "port"], 8000),
+        ("kserve/inferenceservice.yaml", ["spec", "model"], {}),
+    ],
+)
+def test_broken_ones_are_refused(name: str, place: list[str | int], value: object) -> None:
+    broken = copy.deepcopy(read(name))
+    *above, last = place
+    target: Any = broken
+    for step in above:
+        target = target[step]
+    target[last] = value
+    with pytest.raises((jsonschema.ValidationError, kubernetes_validate.ValidationError)):
+        check(broken)
+
+
+def test_every_file_has_its_place_in_a_kustomization() -> None:
+    for folder in FOLDER.iterdir():
+        if (folder / "kustomization.yaml").exists():
+            listed = read(f"{folder.name}/kustomization.yaml")["resources"]
+            there = {path.name for path in folder.glob("*.yaml")} - {"kustomization.yaml"}
+            assert {one for one in listed if not one.startswith("..")} == there
+            assert all((folder / one).exists() for one in listed)
+
+
+@pytest.mark.parametrize("overlay", ["cpu", "gpu", "kserve", "autoscaling"])
+def test_kustomize_renders_what_is_valid(overlay: str) -> None:
+    kubectl = shutil.which("kubectl")
+    if not kubectl:
+        pytest.skip("kubectl is not installed; it renders the overlays")
+    command = [kubectl, "kustomize", str(FOLDER / overlay)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    rendered = [one for one in yaml.safe_load_all(done.stdout) if one]
+    for manifest in rendered:
+        check(manifest)
+    tag = {"gpu": "cuda"}.get(overlay, "cpu")
+    assert set(re.findall(r"image: (\S+)", done.stdout)) <= {f"captionize:{tag}"}
+    for manifest in rendered:
+        if manifest["kind"] == "Deployment":
+            starting = manifest["spec"]["template"]["spec"]["initContainers"]
+            assert [one["name"] for one in starting] == ["models", "torchserve"]
+
+
+def test_the_gpu_is_given_to_torchserve() -> None:
+    (patch,) = read("gpu/kustomization.yaml")["patches"]
+    steps = yaml.safe_load(patch["patch"])
+    place = "/spec/template/spec/initContainers/1"
+    assert POD["initContainers"][1] is TORCHSERVE
+    assert steps[0] == {"op": "test", "path": f"{place}/name", "value": "torchserve"}
+    assert steps[1]["path"] == f"{place}/resources"
+    assert steps[1]["value"]["limits"]["nvidia.com/gpu"] == "1"
+
+
+def test_kserve_runs_the_same_pod() -> None:
+    theirs = copy.deepcopy(KSERVE)
+    theirs.pop("minReplicas")
+    page = theirs["containers"][0]
+    assert page.pop("name") == "kserve-container"
+    assert page["readinessProbe"]["httpGet"].pop("path") == "/v2/health/ready"
+    assert page["livenessProbe"]["httpGet"].pop("path") == "/v2/health/live"
+    ours = copy.deepcopy(POD)
+    page = ours["containers"][0]
+    del page["name"], page["readinessProbe"]["httpGet"]["path"]
+    del page["livenessProbe"]["httpGet"]["path"]
+    assert theirs == ours
+
+
+def test_nothing_writes_where_the_image_is() -> None:
+    user = int(re.findall(r"^USER (\d+)", DOCKERFILE, re.M)[0])
+    assert POD["securityContext"]["runAsUser"] == POD["securityContext"]["fsGroup"] == user
+    assert POD["securityContext"]["runAsNonRoot"]
+    assert not POD["automountServiceAccountToken"]
+    for container in (MODELS, TORCHSERVE, PAGE):
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
+        mounted = {mount["name"] for mount in container["volumeMounts"]}
+        assert mounted <= {volume["name"] for volume in POD["volumes"]}
+
+
+def test_paths_are_those_of_the_image() -> None:
+    """TorchServe's folder lies in the volume, which is root's: the launcher changes its mode."""
+    home, state = (
+        re.findall(rf"CAPTIONIZE_{name}_DIR=(\S+)", DOCKERFILE)[0] for name in ("RUN", "STATE")
+    )
+    for container in (TORCHSERVE, PAGE):
+        mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+        assert mounts["run"] == home
+        assert mounts["models"] == "/app/model_store"
+    assert mounts["state"] == state
+    folder = environment(TORCHSERVE)["CAPTIONIZE_RUN_DIR"]
+    assert Path(folder).parent == Path(home)
+    assert environment(PAGE) == {
+        "CAPTIONIZE_KEY_FILE": f"{folder}/key_file.json",
+        "CAPTIONIZE_MODEL_LOG": f"{folder}/logs/model_log.log",
+    }
+
+
+def test_variables_are_known_and_secrets_are_in_the_secret() -> None:
+    given = {*environment(PAGE), *settings()} | {
+        name for name in environment(TORCHSERVE) if name.startswith("CAPTIONIZE_")
+    }
+    assert given <= documented()
+    assert not given & SECRETS
+    assert {one: PAGE["envFrom"][1][one]["optional"] for one in ["secretRef"]}["secretRef"]
+    assert "envFrom" not in TORCHSERVE, "secrets are for the page alone"
+    table = (ROOT / "docs" / "scale.md").read_text(encoding="utf-8")
+    assert {name for name in SECRETS if name in table} == SECRETS
+
+
+def test_ports_are_those_of_the_code_and_only_the_page_is_open() -> None:
+    metrics = TORCHSERVE["ports"]
+    assert environment(TORCHSERVE)["TS_METRICS_ADDRESS"].endswith(f":{metrics[0]['containerPort']}")
+    assert TORCHSERVE_LISTENERS["metrics_address"].endswith(f":{metrics[0]['containerPort']}")
+    assert not {"TS_INFERENCE_ADDRESS", "TS_MANAGEMENT_ADDRESS"} & environment(TORCHSERVE).keys()
+    page = str(PAGE["ports"][0]["containerPort"])
+    assert f"EXPOSE {page}" in DOCKERFILE
+    annotations = DEPLOYMENT["spec"]["template"]["metadata"]["annotations"]
+    assert annotations["prometheus.io/port"] == page
+    policy = read("base/networkpolicy.yaml")["spec"]
+    anybody, prometheus = policy["ingress"]
+    assert anybody == {"ports": [{"port": PAGE["ports"][0]["name"]}]}
+    assert prometheus["ports"] == [{"port": metrics[0]["name"]}]
+    assert "egress" not in policy, "nothing leaves"
+    assert set(policy["policyTypes"]) == {"Ingress", "Egress"}
+    assert read("base/service.yaml")["spec"]["ports"][0]["targetPort"] == PAGE["ports"][0]["name"]
+
+
+def test_the_page_ends_before_torchserve_and_in_time() -> None:
+    assert TORCHSERVE["restartPolicy"] == "Always", "a sidecar ends last"
+    sleep = PAGE["lifecycle"]["preStop"]["sleep"]["seconds"]
+    finishing = 30  # seconds that docs/serving.md promises
+    assert sleep + finishing < POD["terminationGracePeriodSeconds"]
+
+
+def test_the_autoscaler_asks_for_metrics_that_there_are() -> None:
+    names = {family.name for family in Metrics().registry.collect()}
+    for trigger in SCALED["spec"]["triggers"]:
+        for name in observed.metric_names(trigger["metadata"]["query"]):
+            assert name.removesuffix("_total") in names
+    assert SCALED["spec"]["scaleTargetRef"]["name"] == DEPLOYMENT["metadata"]["name"]
+    assert "replicas" not in DEPLOYMENT["spec"]
+    assert SCALED["spec"]["triggers"][0]["metadata"]["threshold"] == str(
+        yaml.safe_load((ROOT / "handler" / "model-config.yaml").read_text())["batchSize"]
+    )
+
+
+def cpus(text: str) -> float:
+    return float(text.removesuffix("m")) / (1000 if text.endswith("m") else 1)
+
+
+def memory(text: str) -> float:
+    """In GiB."""
+    number, unit = re.fullmatch(r"(\d+)([MG])i", text).groups()  # type: ignore[union-attr]
+    return int(number) / (1024 if unit == "M" else 1)
+
+
+def test_what_a_pod_asks_for_is_what_the_page_says() -> None:
+    asked = [one["resources"]["requests"] for one in (TORCHSERVE, PAGE)]
+    total = sum(cpus(one["cpu"]) for one in asked), sum(memory(one["memory"]) for one in asked)
+    page = (ROOT / "docs" / "scale.md").read_text(encoding="utf-8")
+    assert f"{total[0]:g} CPUs and {total[1]:g} GiB" in page
+    threads = environment(TORCHSERVE)
+    assert "OMP_NUM_THREADS" in threads, "or PyTorch takes a thread for each of the node's cores"
