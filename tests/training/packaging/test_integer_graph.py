@@ -116,6 +116,7 @@ def test_a_graph_without_convolutions_has_no_integers(whole: Exported) -> None:
     assert quantise(other, {}) == b""
 
 
+@pytest.mark.slow
 def test_an_archive_gets_integers_and_keeps_them(
     mar: Path, drawn_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
