@@ -56,6 +56,16 @@ def head(length: int, *more: str) -> bytes:
     return "\r\n".join((*lines, "\r\n")).encode()
 
 
+def test_the_end_of_an_answer_does_not_wait_for_the_client_to_confirm_its_beginning(
+    serving: Serve,
+) -> None:
+    with socket.create_connection(("127.0.0.1", serving(size_of_body)), timeout=10) as client:
+        client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert client.recv(100)
+        (ours,) = [one.transport.get_extra_info("socket") for one in connection.Connection.open]
+        assert ours.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
 def test_500_stalled_and_500_trickling_clients_delay_nobody(served: Served) -> None:
     with SlowClients(served.url, 500, 500) as slow:
         assert slow.connected.wait(30)
