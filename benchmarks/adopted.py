@@ -33,6 +33,7 @@ from training.adoption.onnx_parts import build_graph
 from training.adoption.precision import PRECISIONS, lowered
 from training.adoption.published import library, read_processing
 from training.adoption.reference import Reference
+from training.adoption.weights import AdoptionError
 from training.packaging.exporting import save_exported
 
 CPU = torch.device("cpu")
@@ -100,6 +101,15 @@ def load(folder: Path, engine: str, precision: str) -> Engine:
     return OnnxEngine(exported) if engine == "onnxruntime" else TorchScriptEngine(exported, CPU)
 
 
+def fastest_reference(folder: Path, dtype: torch.dtype) -> Reference:
+    """``transformers`` with PyTorch's own attention, which some of its models do not have yet."""
+    processing = read_processing(folder)
+    try:
+        return Reference(folder, processing, dtype, "sdpa")
+    except AdoptionError:
+        return Reference(folder, processing, dtype, "eager")
+
+
 def engines_for(precision: str, wanted: Sequence[str]) -> list[str]:
     """Those of the wanted engines that compute in this precision."""
     only = {"bfloat16": ENGINES[:1], "int8": ENGINES[1:]}.get(precision, ENGINES)
@@ -112,7 +122,7 @@ def time_both(
     """Seconds and gain of each engine, by what was measured."""
     processing = read_processing(folder)
     dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
-    reference = Reference(folder, processing, dtype, "sdpa")  # the fastest that it has
+    reference = fastest_reference(folder, dtype)
     engines = {name: load(folder, name, precision) for name in wanted}
     chance = torch.Generator().manual_seed(0)
     shape = (max(counts), 3, processing.size, processing.size)

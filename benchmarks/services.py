@@ -139,6 +139,11 @@ class Captionize:
         ]
         return max(workers) / 2**20
 
+    def core_seconds(self) -> float:
+        """Processor time that the service has taken so far, all its processes together."""
+        family = [self.processes, *self.processes.children(recursive=True)]
+        return sum(sum(process.cpu_times()[:2]) for process in family)
+
 
 @contextlib.contextmanager
 def captionize(**variables: str) -> Iterator[Captionize]:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import subprocess
 import sys
 import tempfile
 import time
@@ -22,6 +24,7 @@ from benchmarks.peers.environment import python as peers_python
 from benchmarks.pictures import draw_pictures
 from benchmarks.report import Curve, Measured, draw_chart, report
 from benchmarks.services import (
+    ROOT,
     BenchmarkError,
     Captionize,
     Load,
@@ -94,16 +97,25 @@ class Bench:
             return got
 
         yield "in process, best batch size", local.rate(local.captioner, self.best_batch)
-        yield "REST", load("REST", rest, self.small).rate
+        yield "encoder of 1.1 alone", local.encoder_rate()
+        inside, before = local.core_ms(), self.service.core_seconds()
+        found = load("REST", rest, self.small)
+        outside = 1e3 * (self.service.core_seconds() - before) / found.requests - inside
+        yield "REST", found.rate
+        yield "outside the captioner: core-ms", outside
+        yield "captionize FOLDER", folder_rate(self.small, int(4 * seconds * found.rate))
         yield "page", load("page", self.page, self.forms).rate
         yield "in process, 12 megapixels", local.whole_rate(8)
         yield "REST, 12 megapixels", load("REST, 12 megapixels", rest, self.large).rate
-        yield "in process, one picture: ms", local.alone_ms()
+        yield "in process, one picture: ms", local.alone_ms(local.captioner)
         yield "REST, one client: p50 in ms", load("REST", rest, self.small, 1).p50_ms
         yield "page, one client: p50 in ms", load("page", self.page, self.forms, 1).p50_ms
         for batch in (1, 8):
             yield f"in process, batch of {batch}", local.rate(local.captioner, batch)
             yield f"TorchScript, batch of {batch}", local.rate(local.torchscript, batch)
+        if local.older:
+            yield "version 1.1, batch of 8", local.rate(local.older, 8)
+            yield "version 1.1, one picture: ms", local.alone_ms(local.older)
         for one in self.peers:
             yield one.name, self._peer(one, seconds).rate
         yield "worker: MiB", self.service.worker_mib()
@@ -118,6 +130,24 @@ class Bench:
                 target, bodies = multipart(target, self.small, self.small[0].parent)
             target.load(1, 1, bodies)
             return _served(target.load(one.clients, max(seconds, one.seconds), bodies), one.name)
+
+
+def folder_rate(pictures: Sequence[Path], count: int) -> float:
+    """Pictures per second of the command that captions a folder, without the time of its start."""
+    with tempfile.TemporaryDirectory() as name:
+        seconds = []
+        for size in (CLIENTS, CLIENTS + count):
+            folder = Path(name, str(size))
+            folder.mkdir()
+            for number in range(size):
+                os.link(pictures[number % len(pictures)], folder / f"{number}.jpg")
+            command = [sys.executable, "-m", "captionize", str(folder), "--format", "jsonl"]
+            started = time.perf_counter()
+            done = subprocess.run(command, cwd=ROOT, capture_output=True, check=False)
+            seconds.append(time.perf_counter() - started)
+            if done.returncode or len(done.stdout.splitlines()) != size:
+                raise BenchmarkError(f"captionize FOLDER failed: {done.stderr[-500:]!r}")
+    return count / (seconds[1] - seconds[0])
 
 
 def curves(bench: Bench, seconds: float) -> list[Curve]:

@@ -14,6 +14,7 @@ import torch
 from ts.metrics.dimension import Dimension
 from ts.torch_handler.base_handler import BaseHandler
 
+from handler import tracing
 from handler.answer import build_answers
 from handler.captioner import Captioner, choose_device
 from handler.decode import ACCEPTED, decode
@@ -62,6 +63,7 @@ class CaptionHandler(BaseHandler):  # type: ignore[misc]  # ts has no types
         self.name = {"name": context.model_name, "version": str(manifest["modelVersion"])}
         self.description = {**card, **self._describe()}
         self.pool = ThreadPoolExecutor(self.settings.decode_threads, "decode")
+        self.trace = tracing.start()
         self.captioner.warm_up(self.settings.warm_up, self.settings.options)
         self.initialized = True
         engine, device = self.captioner.engine, self.captioner.device
@@ -72,8 +74,13 @@ class CaptionHandler(BaseHandler):  # type: ignore[misc]  # ts has no types
         """Answer a batch: JSON in every slot, each with its own status."""
         started = time.perf_counter()
         headers = [_headers(context, index) for index in range(len(data))]
-        outcomes = self.predict(list(self.pool.map(self.decode, data, headers)))
-        answers = [self.encode(outcome, index, context) for index, outcome in enumerate(outcomes)]
+        trace = self.trace(headers)
+        items = list(self.pool.map(trace.each("decode", self.decode), data, headers))
+        with trace.step("model"):
+            outcomes = self.predict(items)
+        with trace.step("encode"):
+            answers = [self.encode(one, index, context) for index, one in enumerate(outcomes)]
+        trace.end(outcomes)
         ids = " ".join(map(request_id, headers))
         milliseconds = 1e3 * (time.perf_counter() - started)
         logger.info("Answered %d in %.0f ms, requests %s", len(data), milliseconds, ids)

@@ -1,5 +1,6 @@
 """The exported captioner, loaded: its properties, and the engine that runs it."""
 
+import ctypes
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict
@@ -10,7 +11,7 @@ import psutil
 import torch
 
 from handler.decode import Fit
-from handler.engines import Beams, Engine, Search, has_graph, load_engine, read_module
+from handler.engines import Beams, Engine, Search, load_engine, read_module
 from handler.options import Options
 from handler.text import EOS, read_words
 
@@ -60,14 +61,14 @@ class Captioner:
             engine: one of `ENGINES`.
             threads: of an engine that is not PyTorch's own; 0: as many as PyTorch uses.
             card: the model card, for how far a confidence can be trusted.
-            precision: of the encoder on a CPU, one of `PRECISIONS`.
+            precision: on a CPU, one of `PRECISIONS`.
 
         Raises:
             ValueError: the vocabulary is invalid or not the module's, or there is no such engine
                 for this module on this device.
             MemoryError: the module is large, and there is too little memory for it.
         """
-        check_memory(module.stat().st_size, with_graph=has_graph(module))
+        check_memory(module.stat().st_size)
         exported = read_module(module, device)
         script = exported.script
         self.device = device
@@ -89,6 +90,8 @@ class Captioner:
         self.content = [] if content is None else content.bool().tolist()
         self.trust = Trust.of(card or {}) if self.calibrated else None
         self.engine = load_engine(exported, engine, device, threads, precision)
+        del exported, script
+        give_back_memory()
 
     def __call__(self, images: torch.Tensor, search: Search) -> Beams:
         """Caption pictures, (B, 3, S, S) uint8 RGB, in one beam search."""
@@ -107,23 +110,28 @@ class Captioner:
                 self(images, Search(beam_size, max_length, num_captions, with_attention))
 
 
-def check_memory(module_bytes: int, *, with_graph: bool = False) -> None:
+def check_memory(module_bytes: int) -> None:
     """Raise MemoryError, with the figures, for a large module that does not fit.
 
-    A module stores its weights in half the bytes that they need here, and ONNX Runtime, which takes
-    the graph, keeps them twice.
+    A module stores its weights in half the bytes that they need here.
     """
     free = psutil.virtual_memory().available
     with suppress(OSError, ValueError, KeyError):  # the limit of a container, where there is one
         limit = int((_CGROUP / "memory.max").read_text())
         lines = (_CGROUP / "memory.stat").read_text().splitlines()
         free = min(free, limit - int(dict(map(str.split, lines))["anon"]))
-    needed = 2 * (2.2 if with_graph else 1.2) * module_bytes + _BESIDE
+    needed = 2 * 1.2 * module_bytes + _BESIDE
     if module_bytes > _LARGE and needed > free:
         raise MemoryError(
             f"The model needs {needed / 1e9:.1f} GB of memory where TorchServe runs, and "
             f"{free / 1e9:.1f} GB are free there. Stop other models, or give it more memory."
         )
+
+
+def give_back_memory() -> None:
+    """Return what loading freed to the system; C libraries other than glibc do so by themselves."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def choose_device(gpu_id: int | None) -> torch.device:

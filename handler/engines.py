@@ -3,14 +3,17 @@
 import json
 import logging
 import time
-import zipfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+import numpy.typing as npt
 import torch
+
+from handler.sessions import INT8, open_large, open_session, weights_of
 
 logger = logging.getLogger(__name__)
 
@@ -18,12 +21,14 @@ ENGINES = ("auto", "torchscript", "onnxruntime")
 PRECISIONS = ("auto", "float32", "int8")
 # What `captioner.pt` carries beside the TorchScript module (training.export makes both).
 GRAPH = "captioner.onnx"  # the same captioner as an ONNX graph without weights
-INTEGER_GRAPH = "captioner.int8.onnx"  # the same, its encoder computing with integers
-WEIGHTS = "weights.json"  # the names of the weights that both need, `.T`: transposed,
-INT8, SCALES = ".int8", ".scales"  # then rounded to whole numbers, or what these are multiplied by
+WEIGHTS = "weights.json"  # the names of the weights that it needs
+INTEGER_GRAPH = "captioner.int8.onnx"  # the same captioner computing with integers,
+INTEGER_WEIGHTS = "weights.int8.json"  # and the weights that this needs
+
+LARGE = 50_000_000  # weights; our own models have some 14 million
 
 # How precisions are tried: so many pictures, so many times each.
-_TRIED, _TRIALS = 4, 3
+_TRIED, _TRIALS = 4, 2
 
 
 def pieces_for(words: int) -> int:
@@ -66,7 +71,14 @@ class Exported:
     script: Any  # torch.jit.ScriptModule, of training.model.captioner or training.adoption.model
     graph: bytes  # empty where there is none
     weights: list[str]  # names that the graph gives to the module's weights
-    integer_graph: bytes = b""  # likewise
+    integer_graph: bytes = b""  # likewise, both
+    integer_weights: Sequence[str] = ()
+
+    @property
+    def is_large(self) -> bool:
+        """Whether its weights are too many to be kept in memory twice."""
+        count: int = sum(one.numel() for one in self.script.parameters())
+        return count > LARGE
 
 
 class Engine(Protocol):
@@ -124,38 +136,46 @@ class OnnxEngine:
     ) -> None:
         self.precision = "int8" if _is_rounded(exported) else precision
         self.reason = "as it was set, or the only one there is"
-        # The session reads these in place, so they must live as long as it does.
-        self._weights = weights or weights_of(exported.script, exported.weights)
-        graph = exported.integer_graph if precision == "int8" else exported.graph
-        self._session = open_session(graph, self._weights, threads)
+        graph, names = exported.graph, exported.weights
+        if precision == "int8" and exported.integer_graph:
+            graph, names = exported.integer_graph, [*exported.integer_weights]
+        if exported.is_large:
+            self._session = open_large(graph, exported.script, names, threads)
+        else:
+            weights = weights or weights_of(exported.script, names)
+            # The session reads these in place, so they must live as long as it does.
+            self._weights = {name: weights[name] for name in names}
+            self._session = open_session(graph, self._weights, threads)
         # How an adopted captioner is told from our own.
         self._in_pieces = "most" in [one.name for one in self._session.get_inputs()]
 
     def __call__(self, images: torch.Tensor, search: Search) -> Beams:
         """Caption pictures in one beam search."""
-        scores = torch.full((search.beam_size,), -torch.inf)
-        scores[0] = 0.0  # of K equal empty sentences only one may grow
-        inputs = {"images": images, "scores": scores}
-        if self._in_pieces:
-            steps = torch.arange(pieces_for(search.max_length))
-            inputs["most"] = torch.tensor(search.max_length)
-        else:
-            steps = torch.arange(search.max_length + 1)
-            inputs["wanted"] = torch.arange(search.beam_size) < search.num_captions
-        inputs |= {"steps": steps, "looks": steps if search.with_attention else steps[:0]}
-        found = self._session.run(None, {name: value.numpy() for name, value in inputs.items()})
+        found = self._session.run(None, inputs_of(images, search, in_pieces=self._in_pieces))
         tensors = [torch.from_numpy(array) for array in found]
         captions, tags = tensors[:4], tensors[4:]
         return Beams.of([*(tensor[:, : search.num_captions] for tensor in captions), *tags])
 
 
-def weights_of(script: Any, names: Iterable[str]) -> dict[str, Any]:
-    """The values that a module's weights have for ONNX Runtime, by the names of a graph."""
-    import onnxruntime
+def inputs_of(
+    images: torch.Tensor, search: Search, *, in_pieces: bool = False
+) -> dict[str, npt.NDArray[Any]]:
+    """What a graph is given for pictures; its sizes say how far to search.
 
-    values = script.state_dict()
-    make = onnxruntime.OrtValue.ortvalue_from_numpy
-    return {name: make(_weight(values, name).numpy()) for name in names}
+    Args:
+        in_pieces: the captioner is an adopted one, whose words are made of pieces.
+    """
+    scores = torch.full((search.beam_size,), -torch.inf)
+    scores[0] = 0.0  # of K equal empty sentences only one may grow
+    inputs = {"images": images, "scores": scores}
+    if in_pieces:
+        steps = torch.arange(pieces_for(search.max_length))
+        inputs["most"] = torch.tensor(search.max_length)
+    else:
+        steps = torch.arange(search.max_length + 1)
+        inputs["wanted"] = torch.arange(search.beam_size) < search.num_captions
+    inputs |= {"steps": steps, "looks": steps if search.with_attention else steps[:0]}
+    return {name: value.numpy() for name, value in inputs.items()}
 
 
 def _is_rounded(exported: Exported) -> bool:
@@ -163,45 +183,15 @@ def _is_rounded(exported: Exported) -> bool:
     return any(name.endswith(INT8) for name in exported.weights)
 
 
-def _weight(values: Mapping[str, torch.Tensor], name: str) -> torch.Tensor:
-    kind = next((one for one in (INT8, SCALES) if name.endswith(one)), "")
-    name = name.removesuffix(kind)
-    weight = values[name.removesuffix(".T")]
-    weight = weight.float() if weight.is_floating_point() else weight
-    weight = weight.T if name.endswith(".T") else weight
-    if kind:
-        scales = (weight.abs().amax(0) / 127).clamp(min=1e-9)  # of each column
-        weight = scales if kind == SCALES else (weight / scales).round().to(torch.int8)
-    return weight.contiguous()
-
-
-def open_session(graph: bytes, weights: Mapping[str, Any], threads: int = 0) -> Any:
-    """Load a graph in ONNX Runtime. The weights must live as long as the session."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads or torch.get_num_threads()
-    # Between two batches the cores belong to decoding and to the other processes.
-    options.add_session_config_entry("session.force_spinning_stop", "1")
-    options.log_severity_level = 3  # errors alone: its warnings are about its own optimisations
-    options.add_external_initializers([*weights], [*weights.values()])
-    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-
-
 def read_module(path: Path, device: torch.device) -> Exported:
     """Read `captioner.pt` onto a device."""
-    beside = {GRAPH: b"", WEIGHTS: b"", INTEGER_GRAPH: b""}
+    beside = dict.fromkeys((GRAPH, WEIGHTS, INTEGER_GRAPH, INTEGER_WEIGHTS), b"")
     script = torch.jit.load(  # type: ignore[no-untyped-call]
         path, map_location=device, _extra_files=beside
     ).eval()
-    weights = json.loads(beside[WEIGHTS] or "[]")
-    return Exported(script, beside[GRAPH], weights, beside[INTEGER_GRAPH])
-
-
-def has_graph(path: Path) -> bool:
-    """Whether a `captioner.pt` carries a graph, without reading its weights."""
-    with zipfile.ZipFile(path) as file:
-        return any(name.endswith(f"/extra/{GRAPH}") for name in file.namelist())
+    names = [json.loads(beside[one] or "[]") for one in (WEIGHTS, INTEGER_WEIGHTS)]
+    # One that was packed before decoders computed with integers has the same weights in both.
+    return Exported(script, beside[GRAPH], names[0], beside[INTEGER_GRAPH], names[1] or names[0])
 
 
 def load_engine(
@@ -211,7 +201,7 @@ def load_engine(
 
     Args:
         threads: of ONNX Runtime; 0: as many as PyTorch uses. TorchScript runs in PyTorch's own.
-        precision: of the encoder in ONNX Runtime, one of `PRECISIONS`; others have none to choose.
+        precision: in ONNX Runtime, one of `PRECISIONS`; others have none to choose.
 
     Raises:
         ValueError: it cannot run this module on this device; the message says why.
@@ -236,9 +226,11 @@ def _load_onnx(exported: Exported, threads: int, precision: str) -> OnnxEngine:
                 "training.archive --repack --pictures"
             )
         precision = "float32"
-    weights = weights_of(exported.script, exported.weights)
     tried = PRECISIONS[1:] if precision == "auto" else (precision,)
-    engines = [OnnxEngine(exported, threads, one, weights) for one in tried]
+    names = {*exported.weights, *exported.integer_weights} if tried[1:] else ()
+    weights = weights_of(exported.script, names) or None
+    with ThreadPoolExecutor() as pool:  # opening a session keeps one core busy
+        engines = [*pool.map(lambda one: OnnxEngine(exported, threads, one, weights), tried)]
     return _fastest(engines, int(exported.script.image_size)) if engines[1:] else engines[0]
 
 
@@ -246,7 +238,7 @@ def _fastest(engines: Sequence[OnnxEngine], size: int) -> OnnxEngine:
     """Which engine captions noise in the least time, on these cores as they are now."""
     noise = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (_TRIED, 3, size, size), generator=noise, dtype=torch.uint8)
-    # One word: the precisions differ in the encoder.
+    # One word is enough to tell them apart.
     search = Search(beam_size=1, max_length=1, num_captions=1)
     least = [float("inf")] * len(engines)
     for trial in range(1 + _TRIALS):  # the first is slow

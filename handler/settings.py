@@ -17,7 +17,7 @@ class Settings:
     limits: Limits = DEFAULT_LIMITS
     warm_up: tuple[int, ...] = (1, 2, 8)  # batch sizes tried before the worker is READY
     engine: str = "auto"  # what runs the captioner: one of ENGINES
-    precision: str = "auto"  # of its encoder on a CPU: one of PRECISIONS
+    precision: str = "auto"  # on a CPU: one of PRECISIONS
     threads: int = 0  # for computing on the CPU; 0 keeps PyTorch's choice, the number of cores
     decode_threads: int = 2  # pictures of one batch that are decoded at the same time
 

@@ -16,6 +16,7 @@ OF_ITS_OWN = (
     "test_fuzz.py",
     "test_starting.py",
     "test_staying.py",
+    "test_tracing.py",
 )  # files of tests/e2e that start own services
 
 

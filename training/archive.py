@@ -37,7 +37,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--pictures",
         type=Path,
         metavar="FOLDER",
-        help="with --repack: photos such as the model was trained on, for an encoder that computes "
+        help="with --repack: photos such as the model was trained on, to compute "
         "with integers, faster on most processors; without, it does so only if it did before",
     )
     add_label_arguments(parser)

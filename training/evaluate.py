@@ -48,7 +48,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--precision",
         choices=PRECISIONS,
         default="auto",
-        help="of an archive's encoder on a CPU (default: the faster one, as when it is served)",
+        help="of an archive on a CPU (default: the faster one, as when it is served)",
     )
     parser.add_argument("--output", type=Path, help="also write the scores to this JSON file")
     parser.add_argument("--captions", type=Path, help="write the captions to this JSON file")

@@ -31,7 +31,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--pictures",
         type=Path,
         metavar="FOLDER",
-        help="photos such as the model was trained on: for a second graph, whose encoder computes "
+        help="photos such as the model was trained on: for a second graph, which computes "
         "with integers, faster on most processors",
     )
     return parser

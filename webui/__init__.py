@@ -23,7 +23,7 @@ from webui.docs import page as docs_page
 from webui.operations import page as operations_page
 from webui.operations.watch import Watch
 from webui.protocols import inference, ollama, openai
-from webui.telemetry import logs, metrics, requestid
+from webui.telemetry import logs, metrics, requestid, tracing
 from webui.torchserve.client import TorchServe
 from webui.torchserve.management import Known, Management
 from webui.torchserve.pulse import Pulse
@@ -47,6 +47,7 @@ HOOKS = (
     requestid,
     metrics,
     logs,
+    tracing,
     hosts,
     proxies,
     security,
@@ -104,7 +105,7 @@ def _provide_services(app: Flask, settings: Settings) -> None:
     state = State(settings.state_file)
     counted = metrics.Metrics()
 
-    client = TorchServe(settings, headers=requestid.headers, note=logs.note)
+    client = TorchServe(settings, headers=tracing.headers, note=logs.note)
     management = Management(client)
     known = Known(management, settings.model_name)
 

@@ -59,6 +59,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     api = CaptionAPI(max_batch_size=8, batch_timeout=0.005, api_path="/caption")
     server = litserve.LitServer(api, accelerator="cpu")
+    # It would take any package mcp that is installed for the fastmcp that it knows.
+    litserve.server._MCP_AVAILABLE = False
     server.run(host="127.0.0.1", port=arguments.port, generate_client_file=False, log_level="error")
 
 

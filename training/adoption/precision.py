@@ -11,7 +11,8 @@ from collections.abc import Iterator
 
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper
 
-from handler.engines import INT8, SCALES, Exported
+from handler.engines import Exported
+from handler.sessions import INT8, SCALES
 from training.packaging.onnx_graph import Graph, absent
 
 PRECISIONS = ("float32", "bfloat16", "int8")

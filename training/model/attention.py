@@ -27,9 +27,10 @@ def lstm_step(
         weight, bias: the layer's ``weight_hh`` and ``bias_hh``.
     """
     gates = given + F.linear(hidden, weight, bias)
-    write, forget, new, read = gates.chunk(4, dim=-1)
-    cell = forget.sigmoid() * cell + write.sigmoid() * new.tanh()
-    return read.sigmoid() * cell.tanh(), cell
+    new = gates.chunk(4, dim=-1)[2].tanh()
+    write, forget, _, read = gates.sigmoid().chunk(4, dim=-1)  # in one call, one part in vain
+    cell = forget * cell + write * new
+    return read * cell.tanh(), cell
 
 
 class AttentionDecoder(nn.Module):

@@ -15,6 +15,8 @@ from training.model.encoders import Encoder
 from training.model.rules import Rules
 from training.model.tagger import Tagger, Tags
 
+CANDIDATES = 32  # the likeliest next words of a sentence, of which a search takes its beams
+
 
 class Hypotheses(NamedTuple):
     """The beams of a search: K sentences for each picture, best first."""
@@ -64,6 +66,7 @@ class Captioner(nn.Module):
         self.grid_rows = encoder.grid_rows
         self.grid_columns = encoder.grid_columns
         self.vocab_size = decoder.vocab_size
+        self.candidates = min(CANDIDATES, self.vocab_size)
         self.tagger = Tagger(self.vocab_size, encoder.channels, tags)
         self.calibration = Calibration(self.vocab_size, encoder.channels)
         self.rules = Rules(self.vocab_size, encoder.channels)
@@ -195,23 +198,31 @@ class Captioner(nn.Module):
         B, K, T = beams.tokens.shape
         finished = beams.finished
         logits, state, attention = self.decoder.step(beams.last, memory[:-1], beams.state)
-        wish, log_probs = memory[-1], self.log_probs(logits, t, T)
-        step_probs = self.rules.keep(
-            log_probs, wish, beams.earned, beams.tokens, beams.before, beams.last, t
+        wishes = memory[-1]
+        likely = self.rules.unsaid(
+            self.log_probs(logits, t, T), beams.tokens, beams.before, beams.last, t
         )  # (B, K, V)
-        # A finished sentence continues in one way: with padding, at no cost.
-        is_pad = torch.arange(self.vocab_size, device=t.device) == self.pad
-        closed = torch.where(is_pad, 0.0, float("-inf"))
-        step_probs = torch.where(finished.unsqueeze(-1), closed, step_probs)
         length = beams.length + (~finished).to(torch.float32)
+        divisor = length.pow(self.length_penalty)
+        eager = self.rules.eagerness(beams.tokens, beams.last, beams.earned)  # (B, K)
+        hopes = wishes.unsqueeze(1) * (eager * divisor).unsqueeze(-1)
+        # Only the first of these can win. What else counts is looked up for them alone.
+        words = (likely + hopes).topk(self.candidates, dim=2)[1]  # (B, K, C)
+        wish = wishes.gather(1, words.flatten(1)).view(words.shape)
+        step_probs = self.rules.fitting(
+            likely.gather(2, words), words, wish, wishes, beams.earned, beams.before, beams.last
+        )
+        # A finished sentence continues in one way: with padding, at no cost.
+        is_first = torch.arange(self.candidates, device=t.device) == 0
+        closed = torch.where(is_first, 0.0, float("-inf"))
+        words = words.masked_fill(finished.unsqueeze(-1), self.pad)
+        step_probs = torch.where(finished.unsqueeze(-1), closed, step_probs)
         total = beams.total.unsqueeze(-1) + step_probs
-        scores = total / length.pow(self.length_penalty).unsqueeze(-1)
-        gains = self.rules.gains(wish, beams.tokens, beams.last)
-        earned = torch.maximum(beams.earned.unsqueeze(-1), gains)
-        scores = scores + earned
+        earned = beams.earned.unsqueeze(-1) + wish * eager.unsqueeze(-1)
+        scores = total / divisor.unsqueeze(-1) + earned
         best, choice = scores.view(B, -1).topk(K, dim=1)  # (B, K)
-        parent = torch.div(choice, self.vocab_size, rounding_mode="floor")
-        last = choice % self.vocab_size
+        parent = torch.div(choice, self.candidates, rounding_mode="floor")
+        last = words.view(B, -1).gather(1, choice)
         chosen = step_probs.view(B, -1).gather(1, choice)
 
         rows = (parent + K * torch.arange(B, device=t.device).unsqueeze(1)).flatten()  # (B*K,)

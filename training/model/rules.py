@@ -92,55 +92,70 @@ class Rules(nn.Module):
             wishes = torch.where(wished, worth, 0.0)
         return wishes
 
-    def gains(self, wishes: Tensor, tokens: Tensor, last: Tensor) -> Tensor:
-        """What each next word is worth, ``[B, K, V]``, after sentences ``[B, K, T]`` that end in
-        ``last`` ``[B, K]``."""
-        spoken_of = (self.people[tokens] > 0).any(-1)  # (B, K)
-        factor = torch.where(spoken_of, self.after_people, 1.0) * (self.leads[last] > 0)
-        return wishes.unsqueeze(1) * factor.unsqueeze(-1)
+    def eagerness(self, tokens: Tensor, last: Tensor, earned: Tensor) -> Tensor:
+        """What part of a wish a next word fulfils, ``[B, K]``, after sentences ``[B, K, T]`` that
+        end in ``last`` ``[B, K]`` and have ``earned`` something ``[B, K]`` or not: it is once."""
+        spoken_of = F.embedding(tokens, self.people.unsqueeze(1)).amax((2, 3)) > 0  # (B, K)
+        leads = (F.embedding(last, self.leads.unsqueeze(1)).squeeze(-1) > 0) & (earned == 0)
+        return torch.where(spoken_of, self.after_people, 1.0) * leads
 
-    def keep(
-        self,
-        log_probs: Tensor,
-        wishes: Tensor,
-        earned: Tensor,
-        tokens: Tensor,
-        before: Tensor,
-        last: Tensor,
-        t: Tensor,
+    def unsaid(
+        self, log_probs: Tensor, tokens: Tensor, before: Tensor, last: Tensor, t: Tensor
     ) -> Tensor:
-        """``log_probs`` ``[B, K, V]`` without the words that would break a rule.
+        """``log_probs`` ``[B, K, V]`` without what may not follow because of what was said.
 
         No sentence has a word twice in a row, the same three words twice (Paulus et al., ICLR
-        2018), or a word that the tables rule out. What names a tag is no part of another name.
-        Where nothing else may follow, a sentence may end anyhow.
+        2018), or a word that the tables rule out.
 
         Args:
-            wishes: what each word is worth, ``[B, V]``; earned: ``[B, K]``, above 0 where a
-                sentence has named the tag, which it does but once.
             tokens: of the sentences so far, ``[B, K, T]``; last: their last word, ``[B, K]``, and
                 before: the one before it.
-            t: the number of the step (a scalar); the last one, T - 1, must end all sentences.
+            t: the number of the step (a scalar).
         """
-        names = wishes.gather(1, last).unsqueeze(-1) > 0  # (B, K, 1)
         last, before = last.unsqueeze(-1), before.unsqueeze(-1)  # (B, K, 1)
         third = tokens.gather(2, (t - 3).clamp(min=0).expand_as(last))  # the last but two
         close = torch.cat([before, third], dim=-1)
-        close = torch.where(self.soon[close] > 0, close, self.pad)
-        ruled_out = F.embedding(tokens, self.again).flatten(2)
-        said = torch.cat([last, close, ruled_out, self.theirs[tokens]], dim=-1)
-        log_probs = log_probs.scatter(2, said, float("-inf"))
-        again = (tokens[:, :, :-2] == before) & (tokens[:, :, 1:-1] == last)
-        banned = torch.where(again, float("-inf"), 0.0)  # (B, K, T - 2)
-        log_probs = log_probs.scatter_add(2, tokens[:, :, 2:], banned)
-        is_end = torch.arange(log_probs.shape[2], device=log_probs.device) == self.eos
-        named = (earned > 0).unsqueeze(-1) & (wishes > 0).unsqueeze(1)  # (B, K, V)
-        several = (self.several[last] > 0) | (self.several[before] > 0)  # (B, K, 1)
-        one = (wishes > 0).unsqueeze(1) & (self.single > 0)  # (B, 1, V)
-        broken = named | (names & (self.heads > 0)) | (several & one)
+        soon = F.embedding(close, self.soon.unsqueeze(1)).squeeze(-1) > 0
+        table = torch.cat([self.again, self.theirs.unsqueeze(1)], dim=1)
+        repeats = (tokens[:, :, :-2] == before) & (tokens[:, :, 1:-1] == last)
+        said = [
+            last,
+            torch.where(soon, close, self.pad),
+            F.embedding(tokens, table).flatten(2),
+            torch.where(repeats, tokens[:, :, 2:], self.pad),
+        ]
+        return log_probs.scatter(2, torch.cat(said, dim=-1), float("-inf"))
+
+    def fitting(
+        self,
+        log_probs: Tensor,
+        words: Tensor,
+        wish: Tensor,
+        wishes: Tensor,
+        earned: Tensor,
+        before: Tensor,
+        last: Tensor,
+    ) -> Tensor:
+        """``log_probs`` ``[B, K, C]`` of next ``words`` without those that do not fit.
+
+        What names a tag is said but once, in the number that its sentence asks for, and is no part
+        of another name. Where nothing else may follow, a sentence may end anyhow.
+
+        Args:
+            wish: what the words are worth, ``[B, K, C]``; wishes: all words, ``[B, V]``.
+            earned: above 0 where a sentence has named the tag, ``[B, K]``; before, last: as above.
+        """
+        names = wishes.gather(1, last).unsqueeze(-1) > 0  # (B, K, 1)
+        ends = torch.stack([last, before], dim=-1)  # (B, K, 2)
+        several = F.embedding(ends, self.several.unsqueeze(1)).amax((2, 3)).unsqueeze(-1) > 0
+        single, heads = F.embedding(words, torch.stack([self.single, self.heads], 1)).unbind(-1)
+        wished = (earned > 0).unsqueeze(-1) | (several & (single > 0))
+        broken = (wished & (wish > 0)) | (names & (heads > 0))
         log_probs = torch.where(broken, float("-inf"), log_probs)
+        is_end = words == self.eos
         goes_on = log_probs.masked_fill(is_end, float("-inf")).amax(-1, keepdim=True)  # (B, K, 1)
-        unclosed = (self.unclosed[last] > 0) & (goes_on > float("-inf"))
+        unclosed = F.embedding(last, self.unclosed.unsqueeze(1)) > 0  # (B, K, 1)
+        unclosed = unclosed & (goes_on > float("-inf"))
         return torch.where(unclosed & is_end, float("-inf"), log_probs)
 
     def agree(self, tokens: Tensor) -> Tensor:

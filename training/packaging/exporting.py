@@ -20,6 +20,7 @@ from torch import Tensor
 from handler.engines import (
     GRAPH,
     INTEGER_GRAPH,
+    INTEGER_WEIGHTS,
     WEIGHTS,
     Beams,
     Engine,
@@ -35,7 +36,7 @@ from training.data.batches import drop_unreadable
 from training.data.splits import Example
 from training.data.store import read_picture
 from training.packaging.integer_graph import Measured, measure, quantise
-from training.packaging.onnx_graph import Graph, build_graph
+from training.packaging.onnx_graph import Graph, build_graph, laid_out
 from training.trainer import checkpoint
 
 logger = logging.getLogger(__name__)
@@ -72,7 +73,7 @@ def export(
         onnx: put the graph for ONNX Runtime into the file as well.
         build: what makes the graph.
         integers: what was measured, or pictures ``[B, 3, S, S]`` to measure it in, for a second
-            graph, whose encoder computes with integers; empty: there is none.
+            graph, which computes with integers; empty: there is none.
 
     Raises:
         ExportError: they did not.
@@ -107,13 +108,14 @@ def integers_beside(
     if isinstance(integers, Mapping):
         made = quantise(graph, integers)
     elif not integers:
-        made = b""
+        return {}
     else:
         made = quantise(graph, measure(graph, captioner, integers))
-        exported = Exported(captioner, graph.onnx, graph.weights, made)
-        if made and not _trustworthy(exported, integers):
-            made = b""
-    return {INTEGER_GRAPH: made} if made else {}
+        exported = Exported(captioner, graph.onnx, graph.weights, made.onnx, made.weights)
+        if made.onnx and not _trustworthy(exported, integers):
+            return {}
+    beside = {INTEGER_GRAPH: made.onnx, INTEGER_WEIGHTS: json.dumps(made.weights).encode()}
+    return beside if made.onnx else {}
 
 
 def _trustworthy(exported: Exported, batches: Sequence[Tensor]) -> bool:
@@ -144,7 +146,7 @@ def export_checkpoint(
     """Export the captioner of a checkpoint, with its vocabulary beside it; see ``export``.
 
     Args:
-        pictures: photos such as it was trained on, for an encoder that computes with integers.
+        pictures: photos such as it was trained on, for a graph that computes with integers.
     """
     trained = checkpoint.load(path)
     batches = photos(pictures, trained.captioner.image_size)
@@ -163,7 +165,8 @@ def save_exported(
     exported: Exported, path: Path, integers: Mapping[str, bytes] | None = None
 ) -> None:
     """Write what ``read_module`` reads, as it is now; with ``integers_beside`` the graph."""
-    beside = {GRAPH: exported.graph, WEIGHTS: json.dumps(exported.weights).encode()}
+    graph = laid_out(exported.graph, exported.weights)
+    beside = {GRAPH: graph, WEIGHTS: json.dumps(exported.weights).encode()}
     beside |= integers or {}
     exported.script.save(str(path), _extra_files=beside if exported.graph else {})
 

@@ -68,7 +68,7 @@ def load_model(path: Path, device: torch.device | None = None, precision: str = 
     What was exported is loaded as the handler loads it: by the fastest engine for the device.
 
     Args:
-        precision: of an exported encoder on a CPU, one of ``handler.engines.PRECISIONS``.
+        precision: of an exported captioner on a CPU, one of ``handler.engines.PRECISIONS``.
 
     Raises:
         ModelError, CheckpointError: the file is missing or is none of these.

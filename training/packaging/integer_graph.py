@@ -1,9 +1,10 @@
-"""A captioner's graph whose encoder computes with integers of 8 bits.
+"""A captioner's graph that computes with integers of 8 bits.
 
 Quantisation after training, in ONNX's own terms (Jacob et al., CVPR 2018): activations without a
 sign, by the range that they have in pictures; weights with a sign, by a scale for each channel, and
 what rounding them adds to a channel on average is taken off its bias (Nagel et al., ICCV 2019).
-That is done to the convolutions that a BatchNorm follows, and to the sums of their results.
+That is done to the convolutions that a BatchNorm follows, and to the sums of their results;
+``integer_products`` does it to products with weights.
 
 What was measured in pictures is all that the graph holds: it makes its integers out of the same
 weights as the float graph, when it is loaded, so that an archive has them once.
@@ -19,12 +20,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
-from onnx.utils import Extractor
 from torch import Tensor
 from torch.nn import functional as F
 
-from handler.engines import open_session, weights_of
-from training.packaging.onnx_graph import Graph
+from handler.engines import Search, inputs_of
+from handler.sessions import HALF, open_session, weights_of
+from training.packaging.integer_products import HIGH, LOW, products, round_products, watch
+from training.packaging.onnx_graph import Graph, absent
 
 # By names that stay from export to export: of each tensor that is rounded ``NAME/scale`` and
 # ``NAME/zero``; of each convolution ``WEIGHT/offset``, what its bias needs, by channel.
@@ -34,7 +36,8 @@ PREFIX = "int8/"  # of what was measured, in a graph
 # The first convolutions remain float. They have few channels, of which some matter much: integers
 # there make a third of all error.
 SPARED = 3
-LEVELS, HALF = 255.0, 127.0  # of an activation; of a weight, on either side of 0
+LEVELS, SIDE = 255.0, 127.0  # of an activation; of a weight, on either side of 0
+TRIED = Search(beam_size=3, max_length=20, num_captions=3)  # in which words are measured
 LEAST = 1e-4  # taken for a channel's largest weight, so that one of zeros keeps its bias
 
 
@@ -95,35 +98,44 @@ def measure(graph: Graph, script: Any, batches: Iterable[Tensor]) -> Measured:
     known = _tensors(model.graph)
     if not known:
         return {}
-    float32 = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in known]
-    model.graph.value_info.extend(float32)
-    part = Extractor(model).extract_model(["images"], [*known])
-    used = {value.name for value in part.graph.initializer}
-    weights = weights_of(script, [name for name in graph.weights if name in used])
-    session = open_session(part.SerializeToString(), weights)
+    layers = [*_layers(model.graph)]
+    grid, words = products(model.graph)
+    read = [*known.items(), *((one.node.input[0], one.stays) for one in grid)]
+    float32 = {
+        name: helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name, _ in read
+    }
+    model.graph.output.extend(float32.values())
+    watch(model, words)
+    weights = weights_of(script, graph.weights)
+    session = open_session(model.SerializeToString(), weights)
+    wanted = [value.name for value in session.get_outputs()]
     count = 0
     means: defaultdict[str, Any] = defaultdict(float)
     ends: defaultdict[str, Any] = defaultdict(float)
     for images in batches:
         count += len(images)
-        found = session.run([*known], {"images": images.numpy()})
-        for name, value in zip(known, found, strict=True):
-            flat = value.reshape(len(value), -1)
-            ends[name] += np.array([flat.min(1).sum(), flat.max(1).sum()])
-            means[name] += value.sum(0)  # (C, H, W)
+        values = dict(zip(wanted, session.run(wanted, inputs_of(images, TRIED)), strict=True))
+        for name, stays in read:
+            flat = values[name].reshape(len(images), -1)
+            ends[stays] += np.array([flat.min(1).sum(), flat.max(1).sum()])
+        for one in words:
+            low, high = values[f"{one.stays}{LOW}"].min(0), values[f"{one.stays}{HIGH}"].max(0)
+            ends[one.stays] += np.array([low.sum(), high.sum()])
+        for name in {layer.conv.input[0] for layer in layers}:
+            means[name] += values[name].sum(0)  # (C, H, W)
     measured: dict[str, npt.NDArray[Any]] = {}
-    for name, stays in known.items():
-        low, high = ends[name] / count  # the mean of the pictures'
+    for stays, sums in ends.items():
+        low, high = sums / count  # the mean of the pictures'
         low, high = min(low, 0.0), max(high, LEAST)  # 0, with which is padded, is exact
         scale = (high - low) / LEVELS
         measured |= {
             f"{stays}/scale": np.array(scale, np.float32),
             f"{stays}/zero": np.array(round(-low / scale), np.uint8),
         }
-    values = {name: torch.from_numpy(value.numpy()) for name, value in weights.items()}
-    for layer in _layers(model.graph):
+    floats = {name: torch.from_numpy(value.numpy()) for name, value in weights.items()}
+    for layer in layers:
         mean = torch.from_numpy(np.float32(means[layer.conv.input[0]] / count))
-        measured[f"{layer.weight}/offset"] = _offset(layer, values, mean).numpy()
+        measured[f"{layer.weight}/offset"] = _offset(layer, floats, mean).numpy()
     return measured
 
 
@@ -136,7 +148,7 @@ def _offset(layer: _Layer, values: Mapping[str, Tensor], mean: Tensor) -> Tensor
     scale, _, _, variance = (values[name] for name in layer.norm.input[1:])
     gain = scale / (variance + layer.epsilon).sqrt()
     weight = values[layer.weight] * gain.view(-1, 1, 1, 1)
-    unit = (weight.abs().amax((1, 2, 3), keepdim=True)).clamp(min=LEAST) / HALF
+    unit = (weight.abs().amax((1, 2, 3), keepdim=True)).clamp(min=LEAST) / SIDE
     lost = weight - (weight / unit).round() * unit
     attributes = {a.name: helper.get_attribute_value(a) for a in layer.conv.attribute}
     top, left, bottom, right = attributes["pads"]
@@ -145,16 +157,21 @@ def _offset(layer: _Layer, values: Mapping[str, Tensor], mean: Tensor) -> Tensor
     return F.conv2d(padded, lost, None, stride, groups=groups).mean((0, 2, 3))
 
 
-def quantise(graph: Graph, measured: Measured) -> bytes:
-    """The graph with integers in its encoder, serialised; empty if nothing was measured."""
+def quantise(graph: Graph, measured: Measured) -> Graph:
+    """The graph with integers; empty if nothing was measured."""
     if not measured:
-        return b""
+        return Graph(b"", [])
     model = ModelProto.FromString(graph.onnx)
     made = _Integers(model.graph, measured)
     del model.graph.node[:]
     model.graph.node.extend(made.nodes)
     model.graph.initializer.extend(made.constants)
-    return model.SerializeToString()
+    for one in model.graph.initializer:
+        if one.name in made.halved:
+            one.CopyFrom(absent(f"{one.name}{HALF}", TensorProto.FLOAT16, one.dims))
+    round_products(model, measured, PREFIX)
+    needed = [v.name for v in model.graph.initializer if v.data_location == v.EXTERNAL]
+    return Graph(model.SerializeToString(), needed)
 
 
 def measured_of(graph: bytes) -> Measured:
@@ -178,10 +195,11 @@ class _Integers:
         self.constants = [numpy_helper.from_array(v, PREFIX + k) for k, v in measured.items()]
         self._known = _tensors(graph)
         self._channels = {value.name: value.dims[0] for value in graph.initializer if value.dims}
-        for name, value in (("half", HALF), ("least", LEAST)):
+        for name, value in (("half", SIDE), ("least", LEAST)):
             self._constant(name, np.float32(value))
         self._constant("within", np.array([1, 2, 3]))
         layers = {layer.conv.output[0]: layer for layer in _layers(graph)}
+        self.halved = {layer.weight for layer in layers.values()}
         norms = {layer.norm.output[0] for layer in layers.values()}
         for node in graph.node:
             if layer := layers.get(node.output[0]):
@@ -223,7 +241,8 @@ class _Integers:
         steady = add("Add", [variance, constant("epsilon", np.float32(layer.epsilon))], "steady")
         gain = add("Div", [scale, add("Sqrt", [steady], "deviation")], "gain")
         gains = add("Unsqueeze", [gain, "within"], "gains")
-        weight = add("Mul", [layer.weight, gains], "folded")
+        half = f"{layer.weight}{HALF}"  # as it is stored: only whole numbers are left of it
+        weight = add("Mul", [add("Cast", [half], "float", to=TensorProto.FLOAT), gains], "folded")
         size = add("ReduceMax", [add("Abs", [weight], "sizes"), "within"], "size", keepdims=0)
         unit = add("Div", [add("Max", [size, "least"], "most"), "half"], "unit")
         centred = add("Sub", [shift, add("Mul", [mean, gain], "centre")], "centred")

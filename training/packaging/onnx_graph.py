@@ -16,6 +16,7 @@ that an archive holds them once.
 from __future__ import annotations
 
 import logging
+import math
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
+from handler.sessions import PAGE, PLACE
 from training.model.captioner import Captioner, Hypotheses
 from training.model.tagger import Tags
 
@@ -266,5 +268,23 @@ def _like(value: ValueInfoProto, name: str) -> ValueInfoProto:
 def absent(name: str, kind: int, dims: Iterable[int]) -> TensorProto:
     """A weight whose values are elsewhere; ``kind`` is ONNX's number of their type."""
     weight = TensorProto(name=name, data_type=kind, dims=dims, data_location=TensorProto.EXTERNAL)
-    weight.external_data.add(key="location", value="given-by-who-loads-the-graph")
+    weight.external_data.add(key="location", value=PLACE)
     return weight
+
+
+def laid_out(graph: bytes, names: Iterable[str]) -> bytes:
+    """A graph that says where in a file ``PLACE`` its weights are, if they come in this order and
+    each begins a page."""
+    if not graph:
+        return graph
+    model, offset = ModelProto.FromString(graph), 0
+    weights = {one.name: one for one in model.graph.initializer}
+    for name in names:
+        weight = weights[name]
+        length = helper.tensor_dtype_to_np_dtype(weight.data_type).itemsize * math.prod(weight.dims)
+        offset = -(-offset // PAGE) * PAGE
+        del weight.external_data[:]
+        for key, value in (("location", PLACE), ("offset", offset), ("length", length)):
+            weight.external_data.add(key=key, value=str(value))
+        offset += length
+    return model.SerializeToString()

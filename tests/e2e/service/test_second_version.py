@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 import requests
 
 from tests.e2e.conftest import ROOT, Service
@@ -46,6 +47,7 @@ def caption(service: Service, version: str, drawing: Drawing, folder: Path) -> d
     return answer
 
 
+@pytest.mark.slow
 def test_a_model_retrained_on_own_pictures_becomes_the_default(
     service: Service, store: Path, tmp_path: Path
 ) -> None:

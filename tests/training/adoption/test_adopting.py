@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import sys
+import tempfile
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,13 @@ import yaml
 from PIL import Image
 
 from handler import captioner as served
+from handler import engines
 from handler.captioner import check_memory
 from handler.engines import (
     Beams,
     OnnxEngine,
     Search,
     TorchScriptEngine,
-    has_graph,
     load_engine,
     read_module,
 )
@@ -126,8 +127,6 @@ def test_a_model_that_is_too_large_is_refused_with_the_figures() -> None:
     check_memory(10**7)
     with pytest.raises(MemoryError, match=r"needs 2400\.5 GB .* GB are free there"):
         check_memory(10**12)
-    with pytest.raises(MemoryError, match=r"needs 4400\.5 GB"):
-        check_memory(10**12, with_graph=True)
 
 
 def test_fewer_bits_change_little(mar: Path, tmp_path: Path) -> None:
@@ -136,7 +135,7 @@ def test_fewer_bits_change_little(mar: Path, tmp_path: Path) -> None:
     images = published.pictures(2)
     before = TorchScriptEngine(read_module(module, CPU), CPU)(images, S)
     save_exported(lowered(read_module(module, CPU), "bfloat16"), module)
-    assert not has_graph(module)
+    assert not read_module(module, CPU).graph
     engine = load_engine(read_module(module, CPU), "auto", CPU)
     assert engine.precision == "bfloat16"
     compare(before, engine(images, S))
@@ -146,12 +145,30 @@ def test_a_graph_computes_in_whole_numbers(tmp_path: Path) -> None:
     # That of our own captioner, for to export one takes its time.
     with zipfile.ZipFile(ARCHIVE) as file:
         module = Path(file.extract("captioner.pt", tmp_path))
-    assert has_graph(module)
     exported = read_module(module, CPU)
     images = torch.arange(2 * 3 * 224 * 224).view(2, 3, 224, 224).div(997).to(torch.uint8)
     engine = OnnxEngine(lowered(exported, "int8"), 1)
     assert engine.precision == "int8"
     compare(OnnxEngine(exported, 1)(images, S), engine(images, S))
+
+
+def test_weights_that_pass_through_a_file_are_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with zipfile.ZipFile(ARCHIVE) as file:
+        module = Path(file.extract("captioner.pt", tmp_path))
+    images = torch.arange(2 * 3 * 224 * 224).view(2, 3, 224, 224).div(997).to(torch.uint8)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    found = []
+    for large in (False, True):
+        monkeypatch.setattr(engines, "LARGE", 0 if large else 10**9)
+        engine = OnnxEngine(read_module(module, CPU), 1)
+        assert hasattr(engine, "_weights") is not large
+        found.append(engine(images, S))
+    for one, other in zip(*found, strict=True):
+        assert torch.equal(one, other)
+    assert [*tmp_path.iterdir()] == [module]
 
 
 def compare(before: Beams, after: Beams) -> None:

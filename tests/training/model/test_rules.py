@@ -36,14 +36,14 @@ def ruled_out(
     if len(sentence) == steps - 1:  # the last step has no choice
         log_probs[..., torch.arange(WORDS) != EOS] = -torch.inf
     log_probs[..., [PAD, SOS]] = -torch.inf
-    kept = rules.keep(
-        log_probs,
+    ends = torch.tensor([[before]]), torch.tensor([[last]])
+    kept = rules.fitting(
+        rules.unsaid(log_probs, tokens, *ends, torch.tensor(len(sentence))),
+        torch.arange(WORDS).view(1, 1, -1),
+        wishes.unsqueeze(1),
         wishes,
         torch.tensor([[float(wished in sentence[:-1])]]),
-        tokens,
-        torch.tensor([[before]]),
-        torch.tensor([[last]]),
-        torch.tensor(len(sentence)),
+        *ends,
     )
     return set(torch.isinf(kept[0, 0]).nonzero().flatten().tolist()) - {PAD, SOS}
 
@@ -127,13 +127,13 @@ def test_a_sure_tag_is_worth_naming_in_either_number() -> None:
 def test_naming_a_tag_is_worth_less_after_people() -> None:
     made = rules()
     made.people[SIDE] = 1
-    wishes = torch.zeros(1, WORDS)
-    wishes[0, DOG] = 1
     tokens = torch.tensor([[[A, BROWN, PAD], [A, SIDE, PAD]]])
     made.leads[[BROWN, SIDE]] = 1
-    last = tokens[:, :, 1]
-    assert made.gains(wishes, tokens, last)[0, :, DOG].tolist() == pytest.approx([1, AFTER_PEOPLE])
-    assert not made.gains(wishes, tokens, tokens[:, :, 0]).any()  # after a word that does not lead
+    first, last = tokens[:, :, 0], tokens[:, :, 1]
+    none = torch.zeros(1, 2)
+    assert made.eagerness(tokens, last, none)[0].tolist() == pytest.approx([1, AFTER_PEOPLE])
+    assert not made.eagerness(tokens, first, none).any()  # after a word that does not lead
+    assert not made.eagerness(tokens, last, none + 1).any()  # for it was named before
 
 
 def test_articles_agree_with_what_follows() -> None:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from handler.engines import (
+    INT8,
     INTEGER_GRAPH,
     Beams,
     Exported,
@@ -25,6 +26,7 @@ from training.data.store import read_picture
 from training.packaging import exporting
 from training.packaging.inference import load_model
 from training.packaging.integer_graph import SPARED, Measured, measure, measured_of, quantise
+from training.packaging.integer_products import GRID, loop_of
 from training.packaging.onnx_graph import Graph
 
 CPU = torch.device("cpu")
@@ -52,8 +54,12 @@ def measured(whole: Exported, shown: Tensor) -> Measured:
 @pytest.fixture(scope="module")
 def rounded(whole: Exported, measured: Measured) -> Exported:
     """The same captioner with both graphs."""
+    return with_integers(whole, measured)
+
+
+def with_integers(whole: Exported, measured: Measured) -> Exported:
     made = quantise(Graph(whole.graph, whole.weights), measured)
-    return replace(whole, integer_graph=made)
+    return replace(whole, integer_graph=made.onnx, integer_weights=made.weights)
 
 
 def captions(exported: Exported, precision: str, pictures: Tensor) -> Beams:
@@ -69,23 +75,22 @@ def test_integers_say_nearly_the_same(rounded: Exported, shown: Tensor) -> None:
 
 
 def test_all_that_is_measured_counts(whole: Exported, measured: Measured, shown: Tensor) -> None:
-    graph, some = Graph(whole.graph, whole.weights), shown[:4]
-    expected = captions(replace(whole, integer_graph=quantise(graph, measured)), "int8", some)
+    some = shown[:4]
+    expected = captions(with_integers(whole, measured), "int8", some)
     for name in [*measured][:: len(measured) // 9]:
         other = {**measured, name: measured[name] // 2 + 1}
-        changed = replace(whole, integer_graph=quantise(graph, other))
-        assert not torch.equal(captions(changed, "int8", some).log_probs, expected.log_probs), name
+        changed = captions(with_integers(whole, other), "int8", some)
+        assert not torch.equal(changed.log_probs, expected.log_probs), name
 
 
 def test_offsets_take_off_what_rounding_adds(
     whole: Exported, measured: Measured, shown: Tensor
 ) -> None:
-    graph = Graph(whole.graph, whole.weights)
     without = {k: 0 * v if k.endswith("/offset") else v for k, v in measured.items()}
     floats = captions(replace(whole, integer_graph=b""), "float32", shown)
     lost = [
         float((captions(made, "int8", shown).confidence - floats.confidence).abs().mean())
-        for made in (replace(whole, integer_graph=quantise(graph, m)) for m in (measured, without))
+        for made in (with_integers(whole, m) for m in (measured, without))
     ]
     assert lost[0] < lost[1]
 
@@ -100,10 +105,30 @@ def test_each_convolution_but_the_first_reads_integers(rounded: Exported) -> Non
     assert len(sums) == 9  # of EfficientNet-Lite0
 
 
+def test_each_product_of_a_word_reads_integers(whole: Exported, rounded: Exported) -> None:
+    floats, integers = (
+        [node.op_type for node in loop_of(onnx.load_from_string(one).graph).attribute[0].g.node]
+        for one in (whole.graph, rounded.integer_graph)
+    )
+    products = [name for name in rounded.integer_weights if name.endswith(INT8)]
+    words = [name for name in products if not name.startswith(GRID)]
+    assert integers.count("MatMulIntegerToFloat") == len(words) > 3
+    assert integers.count("MatMul") == floats.count("MatMul") - len(words)
+    assert not {name.removesuffix(INT8) for name in products} & {*rounded.integer_weights}
+
+
+def test_a_caption_does_not_depend_on_its_batch(rounded: Exported, shown: Tensor) -> None:
+    together = captions(rounded, "int8", shown[:6])
+    for number in range(6):
+        alone = captions(rounded, "int8", shown[number : number + 1])
+        assert torch.equal(alone.tokens[0], together.tokens[number])
+        assert torch.allclose(alone.log_probs[0], together.log_probs[number], atol=1e-5)
+
+
 def test_weights_stand_in_neither_graph(rounded: Exported) -> None:
     graph = onnx.load_from_string(rounded.integer_graph).graph
     absent = [one.name for one in graph.initializer if one.data_location == one.EXTERNAL]
-    assert sorted(absent) == sorted(rounded.weights)
+    assert sorted(absent) == sorted(rounded.integer_weights)
     assert len(rounded.integer_graph) < 5 * len(rounded.graph)
 
 
@@ -113,7 +138,7 @@ def test_a_graph_without_convolutions_has_no_integers(whole: Exported) -> None:
         node.op_type = node.op_type.replace("BatchNormalization", "InstanceNormalization")
     other = Graph(graph.SerializeToString(), whole.weights)
     assert measure(other, whole.script, []) == {}
-    assert quantise(other, {}) == b""
+    assert quantise(other, {}).onnx == b""
 
 
 @pytest.mark.slow
@@ -141,7 +166,7 @@ def test_integers_that_cost_too_much_are_left_out(
     graph, script = Graph(whole.graph, whole.weights), whole.script.float()
     good = exporting.integers_beside(script, graph, shown.split(16))[INTEGER_GRAPH]
     assert measured_of(good).keys() == measured.keys()
-    assert quantise(graph, measured_of(good)) == good
+    assert quantise(graph, measured_of(good)).onnx == good
     blind = {k: v * 0 + 1e-3 if k.endswith("/scale") else v for k, v in measured.items()}
     monkeypatch.setattr(exporting, "measure", lambda *_: blind)
     assert exporting.integers_beside(script, graph, shown.split(16)) == {}
