@@ -15,7 +15,7 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /build
 COPY Makefile pyproject.toml constraints.txt ./
-RUN PIP_NO_CACHE_DIR=1 make VENV=/opt/venv TORCH_INDEX="$TORCH_INDEX" sbom \
+RUN PIP_NO_CACHE_DIR=1 make VENV=/opt/venv TORCH_INDEX="$TORCH_INDEX" EXTRAS_serve=fleet sbom \
     && rm -r /opt/venv/sbom \
     && { [ "$DEVICE" != cuda ] \
         || /opt/venv/bin/python -c 'import torch; assert torch.version.cuda, "no CUDA in this torch"'; }

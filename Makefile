@@ -26,7 +26,7 @@ TOGETHER := --numprocesses 3
 EXTRAS_serve :=
 EXTRAS_train := train
 EXTRAS_bench := train bench
-EXTRAS_dev := train adopt batch bench mcp tracing audit dev
+EXTRAS_dev := train adopt batch bench fleet mcp tracing audit dev
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:

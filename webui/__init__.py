@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from socket import gethostname
 from typing import Any
 
 from flask import Flask
@@ -34,11 +35,13 @@ from webui.versions.archives import Store
 from webui.versions.catalogue import Catalogue
 from webui.versions.deployment import Deployment
 from webui.versions.jobs import Jobs
+from webui.versions.lost import Lost
 from webui.versions.restoring import Restoring
 from webui.versions.workers import Workers
 from webui.web import compression, cors, errors, hosts, proxies, security
-from webui.web.extensions import csrf, limiter, provide
+from webui.web.extensions import count_in, csrf, limiter, provide
 from webui.web.settings import FORM_BYTES, PREFIX, Settings
+from webui.web.shared import open_store
 from webui.web.state import State
 
 # Each adds what it does for every request. Requests are counted before anything refuses them.
@@ -102,37 +105,42 @@ def _configure(app: Flask, settings: Settings) -> None:
 
 def _provide_services(app: Flask, settings: Settings) -> None:
     """Make what the parts share."""
-    state = State(settings.state_file)
+    shared = open_store(settings.shared_store)
+    count_in(app, shared)
+    state = State(settings.state_file, shared)
     counted = metrics.Metrics()
 
     client = TorchServe(settings, headers=tracing.headers, note=logs.note)
     management = Management(client)
     known = Known(management, settings.model_name)
 
-    canary = Canary(state, known, counted)
-    audit = Audit(settings.audit_file)
+    canary = Canary(state, known, counted, shared)
+    audit = Audit(settings.audit_file, shared)
 
     store = Store(settings.model_store, settings.max_archive_bytes)
     catalogue = Catalogue(management, store, state)
     model_log = Path(settings.model_log) if settings.model_log else None
     workers = Workers(management, model_log)
-    jobs = Jobs()
+    jobs = Jobs(shared)
     deployment = Deployment(management, catalogue, known, canary, workers, jobs, audit, state)
-    restoring = Restoring(deployment, settings.key_file, settings.workers or 1)
+    lost = Lost(f"{gethostname()}:{settings.port}", deployment.unrestored, shared)
+    restoring = Restoring(deployment, lost, settings.key_file, settings.workers or 1)
 
     pulse = Pulse(client, settings.model_name)
     provide(app, settings, counted, client, management, known, pulse, canary)
     provide(
         app,
         audit,
-        auth.Sessions(),
-        keys.Usage(settings, counted),
+        auth.Sessions(shared),
+        keys.Usage(settings, counted, shared),
         store,
         catalogue,
         jobs,
         state,
         deployment,
+        lost,
         restoring,
     )
     report = partial(Report.read, settings.key_file)
-    provide(app, Watch(management, known.model, counted, lambda: canary.setting, model_log, report))
+    look = (management, known.model, counted, lambda: canary.setting, model_log, report, shared)
+    provide(app, Watch(*look))

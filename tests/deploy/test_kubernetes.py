@@ -78,6 +78,7 @@ def test_manifests_are_valid(name: str) -> None:
         ("base/deployment.yaml", ["spec", "template", "spec", "containers", 0, "port"], 8000),
         ("base/deployment.yaml", ["spec", "strategy", "rollingUpdate"], 1),
         ("base/networkpolicy.yaml", ["spec", "ingres"], []),
+        ("shared/networkpolicy.yaml", ["spec", "egress", 0, "ports", 0, "port"], [6379]),
         ("base/disruption.yaml", ["spec", "maxUnavailable"], [1]),
         ("autoscaling/scaledobject.yaml", ["spec", "minReplicas"], 1),
         ("autoscaling/scaledobject.yaml", ["spec", "triggers", 0, "metadata", "threshold"], 8),
@@ -108,7 +109,7 @@ def test_every_file_has_its_place_in_a_kustomization() -> None:
             assert all((folder / one).exists() for one in listed)
 
 
-@pytest.mark.parametrize("overlay", ["cpu", "gpu", "kserve", "autoscaling"])
+@pytest.mark.parametrize("overlay", ["cpu", "gpu", "kserve", "autoscaling", "shared"])
 def test_kustomize_renders_what_is_valid(overlay: str) -> None:
     kubectl = shutil.which("kubectl")
     if not kubectl:
@@ -191,6 +192,7 @@ def test_variables_are_known_and_secrets_are_in_the_secret() -> None:
     assert not given & SECRETS
     assert {one: PAGE["envFrom"][1][one]["optional"] for one in ["secretRef"]}["secretRef"]
     assert "envFrom" not in TORCHSERVE, "secrets are for the page alone"
+    assert "EXTRAS_serve=fleet" in DOCKERFILE, "CAPTIONIZE_SHARED_STORE needs Redis's client"
     table = (ROOT / "docs" / "scale.md").read_text(encoding="utf-8")
     assert {name for name in SECRETS if name in table} == SECRETS
 
@@ -209,6 +211,11 @@ def test_ports_are_those_of_the_code_and_only_the_page_is_open() -> None:
     assert anybody == {"ports": [{"port": PAGE["ports"][0]["name"]}]}
     assert prometheus["ports"] == [{"port": metrics[0]["name"]}]
     assert "egress" not in policy, "nothing leaves"
+    opened = read("shared/networkpolicy.yaml")["spec"]
+    assert opened["podSelector"] == policy["podSelector"]
+    store, names = opened["egress"]
+    assert f"@redis:{store['ports'][0]['port']}/0" in (ROOT / "docs" / "scale.md").read_text()
+    assert {one["port"] for one in names["ports"]} == {53}
     assert set(policy["policyTypes"]) == {"Ingress", "Egress"}
     assert read("base/service.yaml")["spec"]["ports"][0]["targetPort"] == PAGE["ports"][0]["name"]
 

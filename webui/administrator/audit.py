@@ -12,7 +12,7 @@ import os
 import secrets
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Literal
 
 from webui.web.problem import ServiceError
+from webui.web.shared import Memory, Shared, StoreAway
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +30,7 @@ KEPT = 200  # changes that are shown, and as many log-ins; the file has them all
 TAIL_BYTES = 1024 * 1024  # of the file, read at the start
 UNEXPECTED = "Unexpected error; see the page's log."
 LOGINS = ("login", "logout")
+KINDS = ("changes", "logins")
 
 
 class Refused(ServiceError):
@@ -70,21 +72,20 @@ def now() -> str:
 
 
 class Audit:
-    """The newest entries, and the file that has them all, where there is one.
+    """The newest entries of all pages, and the file that has all of this one, where there is one.
 
     Changes and log-ins are kept apart, so that no number of wrong passwords hides a change.
     Addresses are in the file and on the page alone, never in the process's log.
     """
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: Path | None, shared: Shared | None = None) -> None:
         self._path = path
+        self._shared = shared or Memory()
         self._lock = threading.Lock()
-        self._count = 0
-        self._changes: dict[str, tuple[int, Entry]] = {}  # by id; the number is their order
-        self._logins: dict[str, tuple[int, Entry]] = {}
-        if path is not None and path.exists():
-            for entry in _tail(path):
-                self._keep(entry)
+        with suppress(StoreAway):
+            if path is not None and path.exists() and not any(map(self._shared.listed, KINDS)):
+                for entry in _tail(path):
+                    self._keep(entry)
 
     def record(
         self,
@@ -103,7 +104,8 @@ class Audit:
             now(), *who, action, model, version, outcome, message, id or secrets.token_hex(8)
         )
         with self._lock:
-            self._keep(entry)
+            with suppress(StoreAway):
+                self._keep(entry)
             level = logging.INFO if self._path else logging.WARNING
             log.log(level, "Audit: %s", _line(entry, without="address"))
             if self._path is not None:
@@ -134,18 +136,25 @@ class Audit:
             raise
 
     def recent(self) -> list[Entry]:
-        """The newest changes and log-ins, the newest first; of an act, only what came of it."""
-        with self._lock:
-            kept = [*self._changes.values(), *self._logins.values()]
+        """The newest changes and log-ins, the newest first; of an act, only what came of it.
+
+        Raises StoreAway.
+        """
+        kept: list[tuple[int, Entry]] = []
+        for kind in KINDS:
+            found: dict[str, tuple[int, Entry]] = {}
+            for text in self._shared.listed(kind):
+                number, _, line = text.partition(" ")
+                entry = Entry(**json.loads(line))
+                found.setdefault(entry.id or number, (int(number), entry))
+            kept += list(found.values())[:KEPT]
         return [entry for _, entry in sorted(kept, key=lambda one: -one[0])]
 
     def _keep(self, entry: Entry) -> None:
-        kept = self._logins if entry.action in LOGINS else self._changes
-        self._count += 1
-        kept.pop(entry.id, None)  # its beginning
-        kept[entry.id or str(self._count)] = (self._count, entry)
-        if len(kept) > KEPT:
-            del kept[next(iter(kept))]
+        """Keep it for all pages, after a number that is its order among both kinds."""
+        number = self._shared.add("audit", {"entries": 1})["entries"]
+        kind = "logins" if entry.action in LOGINS else "changes"
+        self._shared.push(kind, f"{number} {_line(entry)}", 2 * KEPT)  # with their beginnings
 
     @staticmethod
     def _append(path: Path, line: str) -> None:

@@ -6,7 +6,6 @@ import hmac
 import logging
 import math
 import secrets
-import threading
 import time
 from typing import NoReturn
 
@@ -30,6 +29,7 @@ from webui.web.extensions import bearer, limiter, service
 from webui.web.problem import ServiceError
 from webui.web.proxies import address, network
 from webui.web.settings import Settings
+from webui.web.shared import Shared
 
 log = logging.getLogger(__name__)
 
@@ -49,32 +49,29 @@ HOW = (
 
 
 class Sessions:
-    """The administrator's sessions. The cookie holds only a number, so that a logout ends one."""
+    """The administrator's sessions. The cookie holds only a number, so that a logout ends one.
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._until: dict[str, float] = {}  # number -> monotonic time of its end
+    All methods raise StoreAway.
+    """
+
+    def __init__(self, shared: Shared) -> None:
+        self._shared = shared
 
     def begin(self) -> str:
         """The number of a new session."""
         number = secrets.token_urlsafe(24)
-        now = time.monotonic()
-        with self._lock:
-            self._until = {one: end for one, end in self._until.items() if end > now}
-            self._until[number] = now + SESSION_S
-            for oldest in list(self._until)[:-SESSIONS]:
-                del self._until[oldest]
+        self._shared.put(f"session:{number}", "", SESSION_S)
+        for oldest in self._shared.push("sessions", number, SESSIONS):
+            self.end(oldest)
         return number
 
     def lives(self, number: object) -> bool:
         """Whether this is the number of a session that has not ended."""
-        with self._lock:
-            return isinstance(number, str) and self._until.get(number, 0.0) > time.monotonic()
+        return isinstance(number, str) and self._shared.texts(f"session:{number}") != [None]
 
     def end(self, number: object) -> None:
         """End a session."""
-        with self._lock:
-            self._until.pop(str(number), None)
+        self._shared.drop(f"session:{number}")
 
 
 def init_app(app: Flask) -> None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-import threading
-from dataclasses import asdict, dataclass
+from contextlib import suppress
 
 from flask import Flask, Response, current_app, g, request, session
 
@@ -14,46 +13,50 @@ from webui.telemetry.metrics import Metrics
 from webui.web.extensions import bearer, caller, service
 from webui.web.problem import ServiceError
 from webui.web.settings import Settings
+from webui.web.shared import Shared, StoreAway
 
 log = logging.getLogger(__name__)
 
 VISITORS = "(visitors)"  # of the page; no key has such a name
 STRANGERS = "(refused)"  # without a key, or with a wrong one
-
-
-@dataclass
-class Use:
-    """What was done with one key since the page's start."""
-
-    name: str
-    answered: int = 0
-    refused: int = 0
-    failed: int = 0
-    last: str | None = None  # UTC, ISO 8601
+OUTCOMES = ("answered", "refused", "failed")
 
 
 class Usage:
-    """The use of each key; wrong keys are counted together, so that none of them is kept."""
+    """The use of each key at all pages; wrong keys are counted together, and none is kept."""
 
-    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+    def __init__(self, settings: Settings, metrics: Metrics, shared: Shared) -> None:
         self._metrics = metrics
-        self._lock = threading.Lock()
+        self._shared = shared
         names = [*(key.name for key in settings.api_keys), VISITORS, STRANGERS]
-        self._uses = {name: Use(name) for name in names if settings.api_keys}
+        self._names = names if settings.api_keys else []
 
     def count(self, name: str, status: int) -> None:
         """Count a request and how it ended."""
         outcome = "answered" if status < 400 else "refused" if status < 500 else "failed"
         self._metrics.keys.labels(name, outcome).inc()
-        with self._lock:
-            use = self._uses[name]
-            setattr(use, outcome, getattr(use, outcome) + 1)
-            use.last = now()
+        with suppress(StoreAway):
+            self._shared.add("keys", {f"{name} {outcome}": 1})
+            self._shared.put(f"key {name}", now())
 
     def to_json(self) -> list[dict[str, object]]:
-        """The use of every key, and of those who have none; empty while no keys are set."""
-        with self._lock:
-            return [asdict(use) for use in self._uses.values()]
+        """The use of every key, and of those who have none, since the first page's start.
+
+        `last` is UTC, ISO 8601. Empty while no keys are set, or while the shared store is away.
+        """
+        try:
+            counted = self._shared.add("keys", {})
+            last = self._shared.texts(*(f"key {name}" for name in self._names))
+        except StoreAway:
+            return []
+        return [
+            {
+                "name": name,
+                **{one: counted.get(f"{name} {one}", 0) for one in OUTCOMES},
+                "last": when,
+            }
+            for name, when in zip(self._names, last, strict=True)
+        ]
 
 
 def init_app(app: Flask) -> None:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import threading
-from collections import defaultdict, deque
+from contextlib import suppress
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from statistics import quantiles
 from typing import Any, Literal
 
+from webui.administrator.audit import now
 from webui.telemetry.metrics import Metrics
 from webui.torchserve.errors import TorchServeError
 from webui.torchserve.management import Known
 from webui.web.problem import ServiceError
+from webui.web.shared import Memory, Shared, StoreAway
 from webui.web.state import State
 
 TIMES = 1000  # of the latest captions of a version, for its percentiles
+COUNTS, SINCE = "canary", "canary since"  # in the shared store
 FAILED = 500  # from this code on an error is the service's, below it the picture's
 
 Winner = Literal["left", "right", "tie"]
@@ -30,26 +31,32 @@ class Setting:
 
 
 class Canary:
-    """The setting, and what was counted since the canary began, or since the page's start."""
+    """The setting, and what all pages counted since the canary began, or since the first start.
 
-    def __init__(self, state: State, known: Known, metrics: Metrics) -> None:
+    While the shared store is away captions go on, and are not counted here.
+    """
+
+    def __init__(
+        self, state: State, known: Known, metrics: Metrics, shared: Shared | None = None
+    ) -> None:
         self._state = state
         self._known = known
         self._metrics = metrics
-        self._lock = threading.Lock()
-        self._begin()
+        self._shared = shared or Memory()
+        with suppress(StoreAway):
+            self._shared.put(SINCE, now(), new=True)
+
+    @property
+    def since(self) -> str:
+        """From when on is counted: UTC, ISO 8601. Raises StoreAway."""
+        self._shared.put(SINCE, now(), new=True)  # the store may have lost it
+        return self._shared.texts(SINCE)[0] or now()
 
     def _begin(self) -> None:
-        """Count from here on: the metrics only ever grow, so what they are now is taken off."""
-        self.since = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-        with self._lock:
-            self._times: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=TIMES))
-            self._before = {
-                (sample.name, *sample.labels.values()): sample.value
-                for counter in (self._metrics.captions, self._metrics.votes)
-                for metric in counter.collect()
-                for sample in metric.samples
-            }
+        """Count from here on. Raises StoreAway."""
+        versions = {name.split()[1] for name in self._shared.add(COUNTS, {})}
+        self._shared.drop(COUNTS, *(f"{COUNTS} times {one}" for one in versions))
+        self._shared.put(SINCE, now())
 
     @property
     def setting(self) -> Setting | None:
@@ -83,16 +90,22 @@ class Canary:
         """Count a caption that a version made, and the time it took."""
         self._metrics.captions.labels(version, "captioned").inc()
         self._metrics.caption_seconds.labels(version).observe(seconds)
-        with self._lock:
-            self._times[version].append(seconds)
+        with suppress(StoreAway):
+            self._shared.add(COUNTS, {f"captions {version} captioned": 1})
+            self._shared.push(f"{COUNTS} times {version}", f"{seconds:.6f}", TIMES)
 
     def count_error(self, version: str | None, code: int) -> None:
         """Count an error of a version (None: the default), with the code that was answered."""
-        outcome = "failed" if code >= FAILED else "refused"
-        self._metrics.captions.labels(self._label(version), outcome).inc()
+        outcome, label = "failed" if code >= FAILED else "refused", self._label(version)
+        self._metrics.captions.labels(label, outcome).inc()
+        with suppress(StoreAway):
+            self._shared.add(COUNTS, {f"captions {label} {outcome}": 1})
 
     def vote(self, left: str, right: str, winner: Winner) -> None:
-        """Count a vote on two versions of the model. Raises TorchServeError, 404 for others."""
+        """Count a vote on two versions of the model.
+
+        Raises TorchServeError, StoreAway, and ServiceError, 404, for other versions.
+        """
         names = {one.version for one in self._known.versions()}
         for version in (left, right):
             if version not in names:
@@ -102,12 +115,16 @@ class Canary:
                     code=404,
                     type="NoSuchVersion",
                 )
-        for version, side in ((left, "left"), (right, "right")):
-            outcome = "tied" if winner == "tie" else "won" if winner == side else "lost"
+        outcomes = {
+            version: "tied" if winner == "tie" else "won" if winner == side else "lost"
+            for version, side in ((left, "left"), (right, "right"))
+        }
+        self._shared.add(COUNTS, {f"votes {one} {outcomes[one]}": 1 for one in outcomes})
+        for version, outcome in outcomes.items():
             self._metrics.votes.labels(version, outcome).inc()
 
     def compared(self) -> list[dict[str, Any]]:
-        """What was counted for the default and the canary, the default first."""
+        """What was counted for the default and the canary, the default first. Raises StoreAway."""
         try:
             versions = self._known.versions()
         except TorchServeError:
@@ -118,24 +135,20 @@ class Canary:
         return [self._row(version) for version in wanted]
 
     def _row(self, version: str) -> dict[str, Any]:
-        with self._lock:
-            times = list(self._times.get(version, ()))
+        times = [float(one) for one in self._shared.listed(f"{COUNTS} times {version}")]
+        counted = self._shared.add(COUNTS, {})
         # quantiles() wants two values at least; of one, all percentiles are that one.
         cuts = quantiles(times * 2 if len(times) == 1 else times, n=20) if times else None
-        count = self._count
         return {
             "version": version,
-            "captions": count("captions", version, "captioned"),
-            "errors": count("captions", version, "failed"),
+            "captions": counted.get(f"captions {version} captioned", 0),
+            "errors": counted.get(f"captions {version} failed", 0),
             "p50_ms": round(cuts[9] * 1000) if cuts else None,
             "p95_ms": round(cuts[18] * 1000) if cuts else None,
-            "votes": {name: count("votes", version, name) for name in ("won", "lost", "tied")},
+            "votes": {
+                name: counted.get(f"votes {version} {name}", 0) for name in ("won", "lost", "tied")
+            },
         }
-
-    def _count(self, counter: str, version: str, outcome: str) -> int:
-        name, labels = f"captionize_{counter}_total", {"version": version, "outcome": outcome}
-        value = self._metrics.registry.get_sample_value(name, labels) or 0
-        return int(value - self._before.get((name, version, outcome), 0))
 
     def _label(self, version: str | None) -> str:
         """The version as a label: made-up versions must not become series of their own."""

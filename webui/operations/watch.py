@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from webui.torchserve.management import Management, Version
 from webui.torchserve.report import Report
 from webui.torchserve.startup import Startup
 from webui.web.problem import ServiceError
+from webui.web.shared import Memory, Shared, StoreAway
 
 log = logging.getLogger(__name__)
 
@@ -44,11 +45,14 @@ class Watch:
         canary: Callable[[], Any],
         log: Path | None,
         report: Callable[[], Report | None] = lambda: None,
+        shared: Shared | None = None,
     ) -> None:
         self._management, self._model = management, model
         self._metrics, self._canary = metrics, canary
         self._log = log
         self._report = report
+        self._shared = shared or Memory()
+        self._told: Counts = Counter()  # of this page, in the shared store
         self._starts: int | None = None  # of TorchServe
         self._startup = Startup(log)
         self._lock = threading.Lock()
@@ -94,7 +98,7 @@ class Watch:
             self._marks.extend({"time": now, "text": text} for text in self._news(versions))
             known = versions or []
             self._metrics.serving(known)
-            self._counts.append((now, count(self._metrics.registry)))
+            self._count(now)
             (begin, then), (end, counted) = self._counts[0], self._counts[-1]
             waiting = sum(one.queue_pending for one in known)
             point = {
@@ -105,6 +109,8 @@ class Watch:
             }
             self._points.append(point)
             health = problem or judge(known, point, self._worker_error(known))
+            if health.state == "good" and self._shared.problem:
+                health = Health("warning", health.sentence, self._shared.problem)
             past = [one for one in self._points if one["time"] > now - HOUR_S]
             self._snapshot = {
                 "health": health._asdict(),
@@ -113,6 +119,27 @@ class Watch:
                 "marks": [mark for mark in self._marks if mark["time"] > now - HOUR_S],
                 "versions": [{**one.to_json(), "gpus": gpus(one)} for one in known],
             }
+
+    def _count(self, now: float) -> None:
+        """Add what this page counted to what all did; while their store is away, wait with it."""
+        own = count(self._metrics.registry)
+        more = {" ".join(key): number - self._told[key] for key, number in own.items()}
+        try:
+            total = self._shared.add(
+                "figures", {key: number for key, number in more.items() if number}
+            )
+        except StoreAway:
+            if not self._counts:
+                self._counts.append((now, Counter()))
+            return
+        self._told = own
+        counted: Counts = Counter()
+        for key, number in total.items():
+            name, _, label = key.partition(" ")
+            counted[name, label] = number
+        if self._counts and self._counts[-1][1] - counted:  # the store lost what it had
+            self._counts.clear()
+        self._counts.append((now, counted))
 
     def _ask(self) -> tuple[list[Version] | None, Health | None]:
         """The model's versions, none while it is not loaded; or None, and what that means."""

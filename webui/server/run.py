@@ -27,7 +27,8 @@ def check_environment(environ: Mapping[str, str]) -> None:
             raise ValueError(
                 f"{name}: expected 1, got {environ[name]!r}. The page is one process: rate "
                 "limits, sessions, jobs and figures are in its memory. Unset it; captions become "
-                "faster with CAPTIONIZE_WORKERS"
+                "faster with CAPTIONIZE_WORKERS. Several pages, each at a port of its own with a "
+                "TorchServe, share all that in a Redis: set CAPTIONIZE_SHARED_STORE"
             )
 
 

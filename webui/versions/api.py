@@ -16,12 +16,13 @@ from webui.versions.archives import Store, check_name, unwritable
 from webui.versions.catalogue import Catalogue
 from webui.versions.deployment import Deployment
 from webui.versions.jobs import Job, Jobs
+from webui.versions.lost import Lost
 from webui.web import bodies
 from webui.web.extensions import csrf, service
 from webui.web.names import RULE, is_name
 from webui.web.problem import ServiceError
 from webui.web.settings import MEBIBYTE, Settings
-from webui.web.state import Note
+from webui.web.state import Note, State
 
 FIELD = "archive"
 FORM_BYTES = 128 * 1024  # what a form may hold beside its file
@@ -58,13 +59,8 @@ def check_names() -> None:
 @bp.get("/models")
 def list_models() -> Response:
     """Every model with all its versions, and what of them could not be kept or brought back."""
-    deployment = service(Deployment)
-    lost = [
-        {"model": model, "version": version, "message": message}
-        for (model, version), message in sorted(dict(deployment.unrestored).items())
-    ]
-    models = service(Catalogue).models()
-    return jsonify(models=models, lost=lost, unsaved=deployment.state.problem)
+    models, lost = service(Catalogue).models(), service(Lost).everywhere()
+    return jsonify(models=models, lost=lost, unsaved=service(State).problem)
 
 
 @bp.post("/models")
@@ -153,7 +149,7 @@ def unregister(name: str, version: str) -> tuple[str, int]:
 
 @bp.get("/jobs")
 def list_jobs() -> Response:
-    """The jobs of this process, the newest first."""
+    """The jobs of all pages, the newest first."""
     return jsonify(jobs=[job.to_json() for job in service(Jobs).all()])
 
 

@@ -48,8 +48,9 @@ class Deployment:
     def set_default(self, actor: Actor, model: str, version: str) -> None:
         """Make a version the default; it must be able to caption."""
         with self.recorded(actor, "default", model, version) as done:
-            before = self._make_default(model, version)
+            before = self._default_before(model, version)
             with self._wanting(model, before) as wanted:
+                self.management.set_default(model, version)
                 if wanted.default != version:
                     others = [one for one in wanted.previous if one != version]
                     wanted.previous = [*others, wanted.default][-KEPT:]
@@ -68,24 +69,23 @@ class Deployment:
                     "it is no longer registered. Choose a version and make it the default.",
                     type="NoPreviousDefault",
                 )
-            before = self._make_default(model, previous)
+            before = self._default_before(model, previous)
             with self._wanting(model, before) as wanted:
+                self.management.set_default(model, previous)
                 del wanted.previous[wanted.previous.index(previous) :]
                 wanted.default = previous
             also = self._end_canary(model, previous)
             done(f"{model} {previous} is the default; it was {before}.{also}")
 
-    def _make_default(self, model: str, version: str) -> str:
-        """Make it the default; the default that was."""
+    def _default_before(self, model: str, version: str) -> str:
+        """The default, which a version that can caption may replace."""
         if not self.management.version(model, version).ready:
             raise Refused(
                 f"No worker of {model} {version} is ready, so it could not caption. Give it "
                 "workers and wait until one is ready.",
                 type="NotReady",
             )
-        before = self.management.default(model).version
-        self.management.set_default(model, version)
-        return before
+        return self.management.default(model).version
 
     def _end_canary(self, model: str, version: str) -> str:
         """Turn the canary off if this version is the canary; a sentence that says so, else none."""
@@ -97,7 +97,10 @@ class Deployment:
 
     @contextmanager
     def _wanting(self, model: str, default: str) -> Iterator[WantedModel]:
-        """Change what is wanted of a model; of a new one, this is the default."""
+        """Change what is wanted of a model; of a new one, this is the default.
+
+        TorchServe is changed within the block where that is quick: not if this cannot be kept.
+        """
         with self.state.change() as wanted:
             yield wanted.models.setdefault(model, WantedModel(default))
 
@@ -117,8 +120,7 @@ class Deployment:
                     type="DefaultVersion",
                 )
             with self.registering:
-                self.management.unregister(model, version)
-                self._forget(model, version)
+                self._forget(model, version, lambda: self.management.unregister(model, version))
             done(f"{model} {version} is unregistered.{self._end_canary(model, version)}")
 
     def _check_idle(self, subject: str) -> None:
@@ -136,9 +138,12 @@ class Deployment:
         self._forget(model, version)
         return True
 
-    def _forget(self, model: str, version: str) -> None:
-        """Want a version no more."""
+    def _forget(
+        self, model: str, version: str, unregister: Callable[[], None] = lambda: None
+    ) -> None:
+        """Want a version no more, once it is unregistered."""
         with self.state.change() as wanted:
+            unregister()
             if one := wanted.models.get(model):
                 one.versions.pop(version, None)
                 one.previous = [before for before in one.previous if before != version]
@@ -202,7 +207,10 @@ class Deployment:
                 progress(f"Registering {archive}.")
                 as_wanted = WantedVersion(archive, workers, batch_size, max_batch_delay)
                 name, number = self.add(as_wanted, progress)
-                with self._wanting(name, self.management.default(name).version) as wanted:
+                with (
+                    _undone_by(lambda: self.management.unregister(name, number)),
+                    self._wanting(name, self.management.default(name).version) as wanted,
+                ):
                     wanted.versions[number] = as_wanted
                 return done(f"{name} {number} is registered with {count(workers)}.")
 
@@ -224,9 +232,9 @@ class Deployment:
             with self.recorded(actor, "scale", model, version) as done:
                 with _undone_by(lambda: self.management.scale(model, version, now.max_workers)):
                     self.workers.scale(model, version, workers, progress)
-                with self._wanting(model, self.management.default(model).version) as wanted:
-                    one = wanted.versions.setdefault(version, WantedVersion(now.archive))
-                    one.workers = workers
+                    with self._wanting(model, self.management.default(model).version) as wanted:
+                        one = wanted.versions.setdefault(version, WantedVersion(now.archive))
+                        one.workers = workers
                 return done(f"{model} {version} has {count(workers)}.")
 
         return self.jobs.start("scale", f"{model} {version}", work, model=model, version=version)

@@ -1,8 +1,9 @@
 """Brings what is wanted back, after TorchServe, the page or the machine was started again.
 
 TorchServe itself remembers nothing: every start of it serves what load_models names. That is the
-first state of what is wanted, and what is named later is added. All else comes from the state's
-file: this registers, scales, makes default and unregisters until TorchServe serves it.
+first state of what is wanted, and what is named later is added. All else comes from the state:
+this registers, scales, makes default and unregisters until TorchServe serves it. Of several pages
+each does so with its own TorchServe, whenever another page changed something.
 """
 
 from __future__ import annotations
@@ -20,15 +21,19 @@ from webui.torchserve.management import Version
 from webui.torchserve.tokens import KeysUnreadable, read_start
 from webui.versions.deployment import Deployment
 from webui.versions.jobs import Progress, Work
+from webui.versions.lost import Lost
 from webui.versions.workers import count
 from webui.web.names import is_name
 from webui.web.problem import ServiceError
+from webui.web.shared import StoreAway
 from webui.web.state import Wanted, WantedModel, WantedVersion
 
 log = logging.getLogger(__name__)
 
 EVERY_S = 1.0  # a look at TorchServe's key file, which every start writes anew
 LOST_S = 10.0  # a look for versions that are gone although TorchServe was not started again
+
+STARTS = 100  # of TorchServes, that are remembered
 
 Found = dict[str, list[Version]]  # by model, what TorchServe serves
 
@@ -40,11 +45,12 @@ class Restoring:
         workers: of a version for which nobody chose a number and that load_models does not name.
     """
 
-    def __init__(self, deployment: Deployment, key_file: Path, workers: int) -> None:
-        self._deployment = deployment
+    def __init__(self, deployment: Deployment, lost: Lost, key_file: Path, workers: int) -> None:
+        self._deployment, self._lost_versions = deployment, lost
         self._key_file = key_file
         self._workers = workers
         self._start = ""  # of TorchServe, to which all was brought back last
+        self._seen = Wanted()  # what was wanted then
         self._interrupted = False  # and not all of it
         self._not_before = 0.0  # monotonic: when to look for what is lost, or to try again
 
@@ -55,6 +61,8 @@ class Restoring:
     def check(self) -> None:
         """Bring everything back if TorchServe was started again, or if a version is gone.
 
+        So too if several pages share what is wanted, and it is not what it was.
+
         To be called as often as one likes. Raises TorchServeError while TorchServe does not answer:
         then the next call tries again.
         """
@@ -62,12 +70,16 @@ class Restoring:
             start = read_start(self._key_file)
         except KeysUnreadable:
             return
-        if start == self._start and not self._is_due():
+        state = self._deployment.state
+        wanted = state.get()
+        # Not by what it says: that may be as before, after a change here and its undoing elsewhere.
+        news = state.several and wanted is not self._seen
+        if start == self._start and not news and not self._is_due():
             return
         found = self._found()
-        if start != self._start:
+        if start != self._start or wanted.models != self._seen.models:
             self._deployment.unrestored.clear()
-        self._start, self._not_before = start, time.monotonic() + LOST_S
+        self._start, self._seen, self._not_before = start, wanted, time.monotonic() + LOST_S
         self._interrupted = True  # until it has come to its end
         self._take_in(start, found)
         if self._restore():
@@ -79,10 +91,11 @@ class Restoring:
         while True:
             try:
                 self.check()
-            except TorchServeError:
+            except (TorchServeError, StoreAway):
                 pass
             except Exception:  # a look that goes wrong must not be the last
                 log.exception("What is wanted could not be compared with what TorchServe serves")
+            self._lost_versions.tell()
             time.sleep(EVERY_S)
 
     def _found(self) -> Found:
@@ -113,9 +126,10 @@ class Restoring:
     def _take_in(self, start: str, found: Found) -> None:
         """At a new start of TorchServe: want what load_models names and did not name before."""
         with self._deployment.state.change() as wanted:
-            if wanted.torchserve == start:
+            starts = wanted.torchserve.split()
+            if start in starts:
                 return
-            first = not wanted.torchserve
+            first = not starts
             named = {
                 f"{model} {one.version}": one.archive
                 for model, versions in found.items()
@@ -125,7 +139,7 @@ class Restoring:
                 for one in versions:
                     if f"{model} {one.version}" not in wanted.loaded:
                         self._add(wanted, model, one, versions, silent=first)
-            wanted.loaded, wanted.torchserve = named, start
+            wanted.loaded, wanted.torchserve = named, " ".join([*starts, start][-STARTS:])
 
     def _add(
         self, wanted: Wanted, model: str, one: Version, versions: list[Version], *, silent: bool
@@ -217,13 +231,16 @@ class Restoring:
         return self._do(model, version, work)
 
     def _unregister_others(self) -> None:
-        """Unregister what load_models named and the administrator has unregistered since."""
+        """Unregister what load_models named and the administrator has unregistered since.
+
+        Where several pages share what is wanted, that is all that TorchServe may serve.
+        """
         here = self._deployment
         state = here.state.get()
         for model, versions in self._found().items():
             wanted = state.models[model].versions if model in state.models else {}
             for one in sorted(versions, key=lambda one: one.default):
-                known = f"{model} {one.version}" in state.loaded
+                known = here.state.several or f"{model} {one.version}" in state.loaded
                 if one.version in wanted or not known or (one.default and wanted):
                     continue
 
@@ -255,14 +272,17 @@ class Restoring:
                 return done(message)
 
         with suppress(ServiceError):
-            self._deployment.jobs.run("restore", model, version, recorded)
+            self._deployment.jobs.restore(model, version, recorded)
         return ended
 
     def _end_absent_canary(self) -> None:
-        """Turn the canary off when its version could not be brought back."""
+        """Turn the canary off when its version could not be brought back.
+
+        Not where other pages may have it: this one captions with the default.
+        """
         here = self._deployment
         setting = here.canary.setting
-        if setting is None:
+        if setting is None or here.state.several:
             return
         if setting.version not in [one.version for one in self._found().get(here.known.model, [])]:
             here.set_canary(SERVICE, None)

@@ -6,7 +6,7 @@ import contextlib
 import logging
 import math
 import time
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from flask import Flask, current_app, g, request
 from flask_limiter import Limiter
@@ -18,11 +18,13 @@ from werkzeug.exceptions import TooManyRequests
 from webui.web.keys import Key, find
 from webui.web.proxies import network
 from webui.web.settings import Settings
+from webui.web.shared import Redis, Shared, StoreAway
 
 __all__ = [
     "CSRFError",
     "bearer",
     "caller",
+    "count_in",
     "count_more",
     "csrf",
     "limiter",
@@ -53,6 +55,43 @@ class BoundedMemory(MemoryStorage):
         return super().incr(key, expiry, amount)
 
 
+class SharedCounts(BoundedMemory):
+    """Counts in the store that the pages share; while it is away, each page's memory counts on."""
+
+    STORAGE_SCHEME = ["shared"]  # noqa: RUF012
+
+    def __init__(self, uri: str | None = None, *, store: Redis, **more: Any) -> None:
+        super().__init__(uri, **more)
+        self._store = store
+
+    def incr(self, key: str, expiry: float, amount: int = 1) -> int:
+        with contextlib.suppress(StoreAway):
+            return self._store.count(f"limit:{key}", amount, expiry)
+        return super().incr(key, expiry, amount)
+
+    def get(self, key: str) -> int:
+        with contextlib.suppress(StoreAway):
+            return int(self._store.texts(f"limit:{key}")[0] or 0)
+        return super().get(key)
+
+    def get_expiry(self, key: str) -> float:
+        with contextlib.suppress(StoreAway):
+            return time.time() + self._store.life_s(f"limit:{key}")
+        return super().get_expiry(key)
+
+    def clear(self, key: str) -> None:
+        with contextlib.suppress(StoreAway):
+            self._store.drop(f"limit:{key}")
+        super().clear(key)
+
+
+def count_in(app: Flask, store: Shared) -> None:
+    """Have uploads and guesses counted in this store."""
+    kind = SharedCounts if isinstance(store, Redis) else BoundedMemory
+    app.config["RATELIMIT_STORAGE_URI"] = f"{kind.STORAGE_SCHEME[0]}://"
+    app.config["RATELIMIT_STORAGE_OPTIONS"] = {"store": store}
+
+
 def bearer() -> str | None:
     """The bearer token that was sent; credentials of other schemes are a proxy's, not ours."""
     scheme, _, token = request.headers.get("Authorization", "").strip().partition(" ")
@@ -77,7 +116,7 @@ def _rate() -> str:
     return (key and key.rate) or service(Settings).rate_limit
 
 
-limiter = Limiter(_counted_by, storage_uri=f"{BoundedMemory.STORAGE_SCHEME[0]}://")
+limiter = Limiter(_counted_by)
 logging.getLogger("flask-limiter").setLevel(logging.WARNING)  # its notes name who was refused
 
 

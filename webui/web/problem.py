@@ -47,6 +47,7 @@ class BadUpload(ServiceError):
 
 TITLES: dict[int | str, str] = {  # the heading over an error on the page, by status or type
     "Restarting": "The captioning service is being started again",
+    "SharedStoreAway": "This cannot be done just now",
     400: "That did not work",
     404: "Not found",
     408: "This took too long",

@@ -31,6 +31,7 @@ HASH = re.compile(r"(scrypt|pbkdf2):[0-9a-z:]+\$[^$\s]+\$[0-9a-f]+")
 TOKEN = re.compile(r"[!-~]{32,}")
 URL = re.compile(r"https?://([\w.-]+|\[[0-9A-Fa-f:.]+\])(:\d+)?")
 SERVICE = re.compile(r"(tcp|udp|sctp)://")
+REDIS = re.compile(r"rediss?://[^\s/]+(/\S*)?|unix:///\S+")
 # Where TorchServe listens, by its configuration key, unless a variable or config.properties says
 # otherwise. The page's *_URL settings are the same addresses.
 TORCHSERVE_LISTENERS = {
@@ -173,6 +174,10 @@ class Settings:
     proxies: int = _number(0, 0, 10)  # reverse proxies in front whose X-Forwarded-* are believed
     # Signs cookies; empty: a new one at every start.
     secret_key: str = _text("", lambda key: len(key) >= 16, "at least 16 characters", repr=False)
+    # Of several pages; empty: this page is the only one. It may hold a password.
+    shared_store: str = _text(
+        "", REDIS.fullmatch, "an address such as redis://host:6379/0", repr=False
+    )
 
     def __post_init__(self) -> None:
         for option in fields(self):
@@ -185,6 +190,11 @@ class Settings:
                 message = f"{variable(option.name)}: expected {accepted}, got {came}"
                 raise ValueError(message) from None
             object.__setattr__(self, option.name, value)
+        if self.shared_store and not self.secret_key:
+            raise ValueError(
+                f"{variable('secret_key')}: expected the same secret of at least 16 characters at "
+                f"every page, because {variable('shared_store')} is set, got none"
+            )
         if not self.secret_key:
             object.__setattr__(self, "secret_key", secrets.token_hex(32))
 

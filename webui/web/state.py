@@ -1,4 +1,7 @@
-"""What is to be served, in one small file that outlives the page, TorchServe and the machine."""
+"""What is to be served, in one small file that outlives the page, TorchServe and the machine.
+
+Several pages keep it in the store that they share, and each has a copy in its file.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import logging
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -15,12 +18,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from webui.web.names import is_name
+from webui.web.shared import PREFIX, Memory, Redis, Shared, StoreAway
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
 FORMAT = 1
+KEY = "wanted"
 MOST = 65_535  # a number of workers, of pictures or of milliseconds is below this
 
 
@@ -55,7 +60,7 @@ class Note:
 class Wanted:
     """All that is to be served."""
 
-    torchserve: str = ""  # the start of TorchServe whose load_models was taken in last
+    torchserve: str = ""  # the starts whose load_models was taken in, the last of them last
     loaded: dict[str, str] = field(default_factory=dict)  # what that named: version -> archive
     models: dict[str, WantedModel] = field(default_factory=dict)
     canary: dict[str, Any] | None = None  # its version and its share
@@ -63,35 +68,76 @@ class Wanted:
 
 
 class State:
-    """What is wanted, in memory and, where there is a `path`, in a JSON file."""
+    """What is wanted, in the shared store and, where there is a `path`, in a JSON file."""
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: Path | None, shared: Shared | None = None) -> None:
         self._path = path
+        self._shared = shared or Memory()
         self._lock = threading.RLock()
-        self._wanted = Wanted()
-        self.problem: str | None = None  # why what is wanted would not outlive the page
+        # With its text in the shared store; both as one, for threads take them over at any time.
+        self._now = Wanted(), ""
+        self._unwritten: str | None = None
         if path is not None and path.exists():
             self._read(path)
         elif path is not None:
             self._write()  # so that a folder that cannot be written is known from the start
 
+    @property
+    def several(self) -> bool:
+        """Whether several pages share what is wanted, each for a TorchServe of its own."""
+        return isinstance(self._shared, Redis)
+
+    @property
+    def problem(self) -> str | None:
+        """Why what is wanted cannot be changed, or would not outlive the page."""
+        return self._shared.problem or self._unwritten
+
     def get(self) -> Wanted:
-        """What is wanted now; to be read only."""
-        return self._wanted
+        """What is wanted now, or was before the shared store went away; to be read only."""
+        with suppress(StoreAway):
+            return self._fetch()
+        return self._now[0]
+
+    def _fetch(self) -> Wanted:
+        """What is wanted, after another page's changes. Raises StoreAway."""
+        [text] = self._shared.texts(KEY)
+        wanted, known = self._now
+        if text is None:  # at the beginning, or when the store lost what it had
+            if wanted != Wanted():
+                self._shared.put(KEY, _text(wanted), new=True)
+        elif text != known:
+            try:
+                wanted = parse(json.loads(text))
+            except (ValueError, RecursionError) as error:
+                raise StoreAway(
+                    f"What is to be served cannot be read in the shared store: {error}. Have every "
+                    f"page run the same release, or remove the store's key {PREFIX}{KEY}."
+                ) from error
+            self._now = wanted, text
+            if self._lock.acquire(blocking=False):  # else a change is about to write it
+                self._write()
+                self._lock.release()
+        return wanted
 
     @contextmanager
     def change(self) -> Iterator[Wanted]:
-        """Change what is wanted; written when the block ends, and forgotten when it fails."""
-        with self._lock:
-            changed = deepcopy(self._wanted)
+        """Change what is wanted; written when the block ends, and forgotten when it fails.
+
+        Raises StoreAway, before the block or after it.
+        """
+        with self._lock, self._shared.locked(KEY):
+            before = self._fetch()
+            changed = deepcopy(before)
             yield changed
-            if changed != self._wanted:
-                self._wanted = changed
+            if changed != before:
+                text = _text(changed)
+                self._shared.put(KEY, text)
+                self._now = changed, text
                 self._write()
 
     def _read(self, path: Path) -> None:
         try:
-            self._wanted = parse(json.loads(path.read_bytes()))
+            self._now = parse(json.loads(path.read_bytes())), ""
         except (OSError, ValueError, RecursionError) as error:
             aside = path.with_name(f"{path.name}.damaged")
             log.error(
@@ -107,23 +153,26 @@ class State:
     def _write(self) -> None:
         if self._path is None:
             return
-        text = json.dumps({"format": FORMAT, **asdict(self._wanted)}, indent=2)
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             # Into place as a whole: a reader, or a crash, never meets half of it.
             new = self._path.with_suffix(".new")
             with open(new, "w", encoding="utf-8", opener=partial(os.open, mode=0o600)) as file:
-                file.write(f"{text}\n")
+                file.write(f"{_text(self._now[0])}\n")
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(new, self._path)
-            self.problem = None
+            self._unwritten = None
         except OSError as error:
             log.error("%s cannot be written: %s", self._path, error)
-            self.problem = (
+            self._unwritten = (
                 f"The state folder cannot be written ({error.strerror}), so the last changes will "
                 "not outlive the page. Make room, or give the page's user the right to write."
             )
+
+
+def _text(wanted: Wanted) -> str:
+    return json.dumps({"format": FORMAT, **asdict(wanted)}, indent=2)
 
 
 def parse(raw: Any) -> Wanted:

@@ -19,6 +19,7 @@ from webui.telemetry.metrics import Metrics
 from webui.torchserve import startup
 from webui.torchserve.startup import Startup
 from webui.web.extensions import BoundedMemory, limiter
+from webui.web.shared import Memory
 
 ROUNDS = 30
 
@@ -109,7 +110,7 @@ def test_a_network_of_ipv6_is_one_client(
 
 
 def test_sessions_are_bounded() -> None:
-    sessions = Sessions()
+    sessions = Sessions(Memory())
     numbers = [sessions.begin() for _ in range(auth.SESSIONS + 5)]
     assert [sessions.lives(number) for number in numbers] == [False] * 5 + [True] * auth.SESSIONS
 
