@@ -13,6 +13,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 OF_ITS_OWN = (
+    "test_fleet.py",
     "test_fuzz.py",
     "test_starting.py",
     "test_staying.py",
