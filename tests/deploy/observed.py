@@ -22,7 +22,7 @@ WORDS = {"and", "or", "unless", "by", "on", "offset"}
 # What of PromQL is no name of a metric: texts, selected labels, times, and the labels of by (...).
 NO_NAME = re.compile(r'"[^"]*"|\{[^}]*\}|\[[^\]]*\]|\b(?:by|on) \([^)]*\)')
 NAME = re.compile(r"\b[A-Za-z_][A-Za-z0-9_]*\b(?!\s*\()")
-ADVICE = "promtool could not be had. On Debian or Ubuntu: apt-get download prometheus must work."
+ADVICE = "{0} could not be had. On Debian or Ubuntu: apt-get download {0} must work."
 
 
 def dashboard() -> dict[str, Any]:
@@ -49,24 +49,24 @@ def metric_names(expression: str) -> set[str]:
 
 
 @cache
-def program(name: str) -> Path:
-    """`prometheus` or `promtool`: the machine's, else out of Debian's package, not installed.
+def program(name: str, package: str = "prometheus") -> Path:
+    """`prometheus`, `promtool` or `caddy`: the machine's, else out of Debian's package.
 
-    The package would start a service; its two programs need nothing else, and are kept beside this
-    environment's own.
+    It is not installed, for that would start a service; its programs need nothing else, and are
+    kept beside this environment's own.
     """
     if found := shutil.which(name):
         return Path(found)
-    kept = Path(sys.prefix) / "prometheus"
+    kept = Path(sys.prefix) / package
     if not kept.exists():
         with tempfile.TemporaryDirectory(dir=sys.prefix) as folder:
             for command in (
-                "apt-get -q download prometheus"
-                " || { apt-get -q update && apt-get -q download prometheus; }",
-                "dpkg-deb --extract prometheus_*.deb .",
+                f"apt-get -q download {package}"
+                f" || {{ apt-get -q update && apt-get -q download {package}; }}",
+                f"dpkg-deb --extract {package}_*.deb .",
             ):
                 if subprocess.run(command, shell=True, cwd=folder, check=False).returncode:
-                    pytest.fail(ADVICE, pytrace=False)
+                    pytest.fail(ADVICE.format(package), pytrace=False)
             with contextlib.suppress(OSError):  # a test beside this one was faster
                 (Path(folder) / "usr" / "bin").rename(kept)
     return kept / name
