@@ -14,6 +14,7 @@ from tests.torture.stage import Stage
 from tests.torture.torture import Torture
 
 
+@pytest.mark.slow
 def test_killed_workers_slow_clients_and_damaged_pictures(service: Service, tmp_path: Path) -> None:
     torture = Torture(Stage(service), tmp_path, short=True)
     torture.warm_up()

@@ -54,6 +54,7 @@ def history(run: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (run / "history.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_two_processes_have_the_loss_curve_and_the_weights_of_one(
     data: Path, tmp_path: Path
 ) -> None:
