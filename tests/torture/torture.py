@@ -19,7 +19,9 @@ from tests.torture.pictures import draw, large, options
 from tests.torture.stage import BUSY_S, PARTS, Stage
 
 KEPT_OPEN = 64  # connections between the page and TorchServe's two addresses
-ALLOWED_MB = 50  # that a worker may have more than after warm-up
+# That a worker may have more than after warm-up: it begins small, for it gives back what loading
+# freed, and takes some of that again for the largest batches.
+ALLOWED_MB = 120
 LOST = ("refused", "ConnectionError", "ChunkedEncodingError")  # with a page that is killed
 
 

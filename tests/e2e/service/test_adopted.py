@@ -112,7 +112,7 @@ def show(page: Page, photo: Path, admin: Callable[..., str]) -> None:
     choose(page, photo)
     expect(page.locator("main")).to_have_attribute("data-state", "result", timeout=ANSWER_MS)
     expect(page.locator(".result .trust:visible")).to_have_count(0)
-    page.get_by_text("Details").click()
+    page.get_by_text("Details", exact=True).click()
     expect(page.locator("[data-slot=model]:visible")).to_have_text("captioner blip")
     expect(page.get_by_text("confident")).to_be_hidden()
     admin("default", "captioner", VERSION)
