@@ -215,6 +215,11 @@ def page(browser: Browser, service: Service) -> Iterator[Page]:
     assert complaints == []
 
 
+# Chromium itself logs every request that fails and every answer of 400 and above; and, on a second
+# page of some seconds, that the font was preloaded in vain, which it still had from the first.
+CHROMIUMS_OWN = ("Failed to load", "inter.woff2 was preloaded using link preload but not used")
+
+
 def console(page: Page) -> list[str]:
     """What the page's scripts will complain of: what they throw, and log as errors and warnings."""
     complaints: list[str] = []
@@ -223,8 +228,8 @@ def console(page: Page) -> list[str]:
         "console",
         lambda message: (
             complaints.append(message.text)
-            # Chromium itself logs every request that fails and every answer of 400 and above.
-            if message.type in ("error", "warning") and "Failed to load" not in message.text
+            if message.type in ("error", "warning")
+            and not any(own in message.text for own in CHROMIUMS_OWN)
             else None
         ),
     )
