@@ -156,8 +156,7 @@ def limit(measured: Measured) -> str:
     )
     return (
         f"The cores multiply float32 matrices at {peak:.0f} GFLOP/s, and a picture takes "
-        f"{each:.2f} GFLOP: {peak / each:.0f} captions/s would be all there is "
-        "in float32. "
+        f"{each:.2f} GFLOP: {peak / each:.0f} captions/s would be all there is in float32. "
         f"In process, batches of 8 reach {100 * rate * each / peak:.0f} % of it."
     )
 
