@@ -55,9 +55,9 @@ class Driver:
     def parts(self) -> list[Path]:
         return sorted(self.out.glob("part-*"))
 
-    def actors(self) -> list[psutil.Process]:
-        """The processes that caption, of those that the command started."""
-        return [one for one in self._children if "Captioning" in " ".join(one.cmdline())]
+    def processes(self, name: str) -> list[psutil.Process]:
+        """Those that the command started and whose command holds ``name``."""
+        return [one for one in self._children if name in " ".join(one.cmdline())]
 
     def rows(self) -> dict[str, dict[str, Any]]:
         """What is written, by picture; nothing is there twice."""
@@ -93,9 +93,26 @@ def driver(mar: Path, tmp_path: Path) -> Iterator[Driver]:
     driver.close()
 
 
+def test_nobody_else_can_give_it_orders(driver: Driver) -> None:
+    driver.start()
+    for actor in driver.processes("Captioning"):
+        actor.suspend()  # so that there is still somebody to ask
+    (server,) = driver.processes("gcs_server")
+    (port,) = {one.laddr.port for one in server.net_connections() if one.status == "LISTEN"}
+    done = subprocess.run(
+        [sys.executable, "-c", f"import ray; ray.init('127.0.0.1:{port}')"],
+        env={"PATH": os.environ["PATH"], "HOME": str(driver.out)},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+    )
+    assert done.returncode
+    assert "InvalidAuthToken" in done.stderr, done.stderr
+
+
 def test_an_actor_is_killed(driver: Driver) -> None:
     running = driver.start()
-    actors = driver.actors()
+    actors = driver.processes("Captioning")
     assert actors
     actors[0].kill()
     _, said = running.communicate(timeout=PATIENCE_S)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -27,7 +28,9 @@ def joined(address: str | None) -> Iterator[None]:
     # It calls an error that actors may be restarted at all.
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is reported to anybody
-    import ray
+    if address is None:  # It listens to the network, but takes orders from its own processes alone.
+        os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    import ray  # which reads these
     import ray.data
 
     logging.getLogger("ray.data").setLevel(logging.ERROR)
