@@ -186,6 +186,13 @@ def test_the_session_s_cookie_is_for_tls_alone(proxy: Proxy) -> None:
     assert all(cookie.secure for cookie in cookies)
 
 
+def test_a_client_cannot_choose_where_the_page_is(proxy: Proxy) -> None:
+    headers = {"X-Forwarded-Host": "elsewhere.example", "X-Forwarded-Prefix": "/elsewhere"}
+    answer = proxy.session().get(f"{proxy.url}/", headers=headers, timeout=TIMEOUT_S)
+    assert answer.status_code == 200, answer.text
+    assert "elsewhere" not in answer.text
+
+
 def test_a_client_cannot_choose_the_address_that_it_is_counted_by(proxy: Proxy) -> None:
     url = f"{proxy.url}/api/votes"
     codes = [
