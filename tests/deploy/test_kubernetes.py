@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import copy
-import json
 import re
-import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -16,33 +13,12 @@ import pytest
 import yaml
 
 from tests.deploy import observed
+from tests.deploy.manifests import FOLDER, ROOT, check, read
 from tests.deploy.test_compose import SECRETS, documented
 from webui.telemetry.metrics import Metrics
 from webui.web.settings import TORCHSERVE_LISTENERS
 
-ROOT = Path(__file__).resolve().parents[2]
-FOLDER = ROOT / "deploy" / "kubernetes"
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
-VERSION = kubernetes_validate.latest_version()
-GIBIBYTE = 2**30
-
-
-def read(name: str) -> dict[str, Any]:
-    found: dict[str, Any] = yaml.safe_load((FOLDER / name).read_text(encoding="utf-8"))
-    return found
-
-
-def check(manifest: dict[str, Any]) -> None:
-    """Validate a manifest: Kubernetes's own kinds by its schemas, others by those in schemas/."""
-    schema = FOLDER / "schemas" / f"{manifest['kind'].lower()}.json"
-    if schema.exists():
-        jsonschema.validate(manifest, json.loads(schema.read_text(encoding="utf-8")))
-        if manifest["kind"] != "InferenceService":
-            return
-        own = {"minReplicas", "maxReplicas"}  # the others of its fields are a Pod's
-        spec = {k: v for k, v in manifest["spec"]["predictor"].items() if k not in own}
-        manifest = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x"}, "spec": spec}
-    kubernetes_validate.validate(manifest, VERSION, strict=True)
 
 
 MANIFESTS = sorted(
@@ -82,11 +58,24 @@ def test_manifests_are_valid(name: str) -> None:
         ("base/disruption.yaml", ["spec", "maxUnavailable"], [1]),
         ("autoscaling/scaledobject.yaml", ["spec", "minReplicas"], 1),
         ("autoscaling/scaledobject.yaml", ["spec", "triggers", 0, "metadata", "threshold"], 8),
+        ("autoscaling/scaledobject.yaml", ["spec", "triggers", 1, "metadata", "threshold"], "70/s"),
         ("autoscaling/scaledobject.yaml", ["spec", "triggers", 0, "metadata", "querry"], "up"),
+        ("autoscaling/scaledobject.yaml", ["spec", "triggers", 0, "metricTyp"], "Value"),
+        ("autoscaling/scaledobject.yaml", ["spec", "fallback", "behavior"], "sometimes"),
+        (
+            "autoscaling/scaledobject.yaml",
+            ["spec", "advanced", "horizontalPodAutoscalerConfig", "behavior", "scaleDown"],
+            {"stabilizationWindowSeconds": 3601},
+        ),
+        ("autoscaling/scaledobject.yaml", ["metadata", "lables"], {}),
         ("autoscaling/scaledobject.yaml", ["spec", "scaleTargetRef"], {}),
         ("kserve/inferenceservice.yaml", ["spec", "predictor", "replicas"], 1),
         ("kserve/inferenceservice.yaml", ["spec", "predictor", "containers", 0, "port"], 8000),
+        ("kserve/inferenceservice.yaml", ["spec", "predictor", "minReplicas"], "1"),
+        ("kserve/inferenceservice.yaml", ["spec", "predictor", "logger"], {"urls": "http://x"}),
+        ("kserve/inferenceservice.yaml", ["spec", "predictor", "volumes"], "run"),
         ("kserve/inferenceservice.yaml", ["spec", "model"], {}),
+        ("kserve/inferenceservice.yaml", ["metadata", "annotation"], {}),
     ],
 )
 def test_broken_ones_are_refused(name: str, place: list[str | int], value: object) -> None:
@@ -107,24 +96,6 @@ def test_every_file_has_its_place_in_a_kustomization() -> None:
             there = {path.name for path in folder.glob("*.yaml")} - {"kustomization.yaml"}
             assert {one for one in listed if not one.startswith("..")} == there
             assert all((folder / one).exists() for one in listed)
-
-
-@pytest.mark.parametrize("overlay", ["cpu", "gpu", "kserve", "autoscaling", "shared"])
-def test_kustomize_renders_what_is_valid(overlay: str) -> None:
-    kubectl = shutil.which("kubectl")
-    if not kubectl:
-        pytest.skip("kubectl is not installed; it renders the overlays")
-    command = [kubectl, "kustomize", str(FOLDER / overlay)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    rendered = [one for one in yaml.safe_load_all(done.stdout) if one]
-    for manifest in rendered:
-        check(manifest)
-    tag = {"gpu": "cuda"}.get(overlay, "cpu")
-    assert set(re.findall(r"image: (\S+)", done.stdout)) <= {f"captionize:{tag}"}
-    for manifest in rendered:
-        if manifest["kind"] == "Deployment":
-            starting = manifest["spec"]["template"]["spec"]["initContainers"]
-            assert [one["name"] for one in starting] == ["models", "torchserve"]
 
 
 def test_the_gpu_is_given_to_torchserve() -> None:
@@ -237,22 +208,3 @@ def test_the_autoscaler_asks_for_metrics_that_there_are() -> None:
     assert SCALED["spec"]["triggers"][0]["metadata"]["threshold"] == str(
         yaml.safe_load((ROOT / "handler" / "model-config.yaml").read_text())["batchSize"]
     )
-
-
-def cpus(text: str) -> float:
-    return float(text.removesuffix("m")) / (1000 if text.endswith("m") else 1)
-
-
-def memory(text: str) -> float:
-    """In GiB."""
-    number, unit = re.fullmatch(r"(\d+)([MG])i", text).groups()  # type: ignore[union-attr]
-    return int(number) / (1024 if unit == "M" else 1)
-
-
-def test_what_a_pod_asks_for_is_what_the_page_says() -> None:
-    asked = [one["resources"]["requests"] for one in (TORCHSERVE, PAGE)]
-    total = sum(cpus(one["cpu"]) for one in asked), sum(memory(one["memory"]) for one in asked)
-    page = (ROOT / "docs" / "scale.md").read_text(encoding="utf-8")
-    assert f"{total[0]:g} CPUs and {total[1]:g} GiB" in page
-    threads = environment(TORCHSERVE)
-    assert "OMP_NUM_THREADS" in threads, "or PyTorch takes a thread for each of the node's cores"
