@@ -19,7 +19,9 @@ from webui.telemetry import metrics, requestid
 FORMATS = ("json", "text")
 # Requested every few seconds: lines about them would bury all others. Of health not even failures
 # are logged, which are normal while a model loads.
-HEALTH = frozenset({"/healthz", "/health", "/readyz", "/metrics"})
+HEALTH = frozenset(
+    {"/healthz", "/health", "/readyz", "/metrics", "/v2/health/live", "/v2/health/ready"}
+)
 QUIET = frozenset({"/api/operations", "/static/<path:filename>"})
 
 log = logging.getLogger(__name__)

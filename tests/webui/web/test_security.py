@@ -109,7 +109,9 @@ def test_a_configured_name_is_answered(make_app: Callable[..., Flask]) -> None:
     assert client.get("/", headers={"Host": "other.example"}).status_code == 400
 
 
-@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
+@pytest.mark.parametrize(
+    "path", ["/healthz", "/readyz", "/metrics", "/v2/health/live", "/v2/health/ready"]
+)
 @pytest.mark.parametrize("proxies", [0, 1])
 def test_health_is_answered_under_any_name(
     make_app: Callable[..., Flask], path: str, proxies: int
