@@ -22,10 +22,12 @@ OF_ITS_OWN = (
 
 
 def group(nodeid: str) -> str:
-    """What a test shares with others: a running service, the taught captioners, or its file."""
+    """What a test shares with others: a service, an image, the taught captioners, or its file."""
     file = nodeid.partition("::")[0]
     if file.startswith("tests/training/"):
         return "tests/training"
+    if file in ("tests/deploy/test_containers.py", "tests/deploy/test_pod.py"):
+        return "the image that both build"
     if file.startswith("tests/e2e/") and not file.endswith(OF_ITS_OWN):
         return file.rpartition("/")[0]
     return file

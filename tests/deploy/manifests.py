@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from functools import cache
 from pathlib import Path
@@ -58,6 +59,15 @@ def pod(manifests: list[Manifest]) -> Manifest:
 def containers(spec: Manifest) -> dict[str, Manifest]:
     """A Pod's containers by their names, in the order in which they start."""
     return {one["name"]: one for one in [*spec.get("initContainers", []), *spec["containers"]]}
+
+
+def cpus(text: str) -> float:
+    return float(text.removesuffix("m")) / (1000 if text.endswith("m") else 1)
+
+
+def gibibytes(text: str) -> float:
+    number, unit = re.fullmatch(r"(\d+)([MG])i", text).groups()  # type: ignore[union-attr]
+    return int(number) / (1024 if unit == "M" else 1)
 
 
 @cache

@@ -1,23 +1,18 @@
-"""compose.yaml for real: built, brought up, captioning, crashed and back, and gone without a trace.
-
-On an engine of one's own that has no registry, give it a base: an image debian:bookworm-slim.
-"""
+"""compose.yaml for real: brought up, captioning, crashed and back, and gone without a trace."""
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 
+from tests.deploy.engine import has, run, wait
 from tests.e2e.client import COFFEE
 from tests.e2e.conftest import ROOT, free_ports
 from tests.shipped import ARCHIVE, VERSION
@@ -25,8 +20,6 @@ from tests.torture.stage import SECOND, SECOND_VERSION, second_version
 from tests.webui.administration import BEARER, TOKEN
 
 PROJECT = "captionize-test"
-IMAGE = "captionize:cpu"
-READY_S = 180  # the start period of a health check, and one of its rounds
 # A container of another network: it reaches the page at its published port, and nothing else.
 STRANGER = """
 import socket, sys
@@ -40,31 +33,6 @@ for host, port in [("web", 8000), *((name, port) for name in ("torchserve", "cap
 """
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]  # building takes minutes
-
-
-def run(*words: str, check: bool = True, **environ: str) -> str:
-    """What a command writes; a failure with its last lines where it ends with another status."""
-    done = subprocess.run(
-        words,
-        cwd=ROOT,
-        env={**os.environ, **environ},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-    if check and done.returncode:
-        pytest.fail(f"{' '.join(words)}: {done.stdout[-3000:]}", pytrace=False)
-    return done.stdout
-
-
-def wait(what: str, holds: Callable[[], object]) -> None:
-    """Wait until it holds."""
-    give_up = time.monotonic() + READY_S
-    while not holds():
-        if time.monotonic() > give_up:
-            pytest.fail(f"{what}: not within {READY_S} s", pytrace=False)
-        time.sleep(0.5)
 
 
 class Compose:
@@ -119,20 +87,8 @@ class Compose:
         return {one["version"]: one["default"] for one in models[0]["versions"]}
 
 
-def has(*words: str) -> bool:
-    """Whether a command is there and succeeds."""
-    try:
-        return subprocess.run(words, capture_output=True, check=False).returncode == 0
-    except FileNotFoundError:
-        return False
-
-
 @pytest.fixture(scope="module")
-def compose(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Compose]:
-    if not has("docker", "info"):
-        pytest.skip("no Docker engine answers here: `docker info` says why")
-    # Where the host reaches a package index, the build does so by the host's network.
-    run("make", "image", "ARGS=--network host")
+def compose(tmp_path_factory: pytest.TempPathFactory, image: str) -> Iterator[Compose]:
     compose = Compose(tmp_path_factory.mktemp("compose"))
     try:
         compose("up", "--detach", "--no-build")
@@ -179,8 +135,8 @@ def test_what_was_made_the_default_outlives_a_crash_of_each_part(
     assert compose.versions() == served
 
 
-def test_nothing_but_the_page_is_reached_from_another_network(compose: Compose) -> None:
-    stranger = ("docker", "run", "--rm", "--network", f"{PROJECT}_outside", IMAGE)
+def test_nothing_but_the_page_is_reached_from_another_network(compose: Compose, image: str) -> None:
+    stranger = ("docker", "run", "--rm", "--network", f"{PROJECT}_outside", image)
     assert run(*stranger, "python", "-c", STRANGER).split("\n")[:-1] == ["web 8000"]
     published = run("docker", "ps", "--filter", f"name={PROJECT}", "--format", "{{.Ports}}")
     assert [line for line in published.splitlines() if "->" in line] == [

@@ -208,3 +208,6 @@ def test_the_autoscaler_asks_for_metrics_that_there_are() -> None:
     assert SCALED["spec"]["triggers"][0]["metadata"]["threshold"] == str(
         yaml.safe_load((ROOT / "handler" / "model-config.yaml").read_text())["batchSize"]
     )
+    each = SCALED["spec"]["triggers"][1]["metadata"]["threshold"]
+    page = (ROOT / "docs" / "scale.md").read_text(encoding="utf-8")
+    assert f"(`captionize_captions_total`; {each} a second for each Pod" in page

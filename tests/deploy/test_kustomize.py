@@ -15,6 +15,8 @@ from tests.deploy.manifests import (
     Manifest,
     check,
     containers,
+    cpus,
+    gibibytes,
     kubectl,
     one_of,
     pod,
@@ -108,15 +110,6 @@ def test_every_name_of_a_port_is_one_of_a_container(overlay: str) -> None:
 def test_the_autoscaler_scales_the_deployment(overlay: str) -> None:
     target = one_of("ScaledObject", render("autoscaling"))["spec"]["scaleTargetRef"]
     assert target == {"name": one_of("Deployment", render(overlay))["metadata"]["name"]}
-
-
-def cpus(text: str) -> float:
-    return float(text.removesuffix("m")) / (1000 if text.endswith("m") else 1)
-
-
-def gibibytes(text: str) -> float:
-    number, unit = re.fullmatch(r"(\d+)([MG])i", text).groups()  # type: ignore[union-attr]
-    return int(number) / (1024 if unit == "M" else 1)
 
 
 @pytest.mark.parametrize("overlay", RUNNING)
