@@ -9,11 +9,11 @@ import os
 import subprocess
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import ROOT
-
+ROOT = Path(__file__).resolve().parents[2]
 IMAGE = "captionize:cpu"
 READY_S = 180  # the start period of a health check, and one of its rounds
 

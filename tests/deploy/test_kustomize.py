@@ -11,13 +11,11 @@ import pytest
 from tests.deploy.manifests import (
     OVERLAYS,
     ROOT,
-    VERSION,
     Manifest,
     check,
     containers,
     cpus,
     gibibytes,
-    kubectl,
     one_of,
     pod,
     render,
@@ -25,10 +23,6 @@ from tests.deploy.manifests import (
 
 RUNNING = ["cpu", "gpu", "kserve"]  # those that have a Pod
 DEPLOYED = ["cpu", "gpu"]
-
-
-def test_kubectl_is_of_the_schemas_version() -> None:
-    assert f"Client Version: v{'.'.join(VERSION.split('.')[:2])}." in kubectl("version", "--client")
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
