@@ -7,6 +7,7 @@ import math
 import zipfile
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 import pytest
 import skimage.data
@@ -24,8 +25,8 @@ PHOTOS = {
     "astronaut.png": {"woman", "person", "man", "astronaut"},
     "camera.png": {"man", "camera", "tripod"},
     "chelsea.png": {"cat"},
-    "clock_motion.png": {"clock"},
     "coffee.png": {"coffee", "cup"},
+    "grace_hopper.jpg": {"uniform"},
     "motorcycle_left.png": {"motorcycle"},
     "rocket.jpg": {"rocket", "shuttle"},
 }
@@ -36,8 +37,10 @@ despair."""
 
 
 def shipped(name: str) -> Image.Image:
-    """A picture that comes with scikit-image."""
-    return Image.open(Path(skimage.data.data_dir) / name).convert("RGB")
+    """A picture that comes with scikit-image or Matplotlib."""
+    folders = Path(skimage.data.data_dir), Path(matplotlib.get_data_path()) / "sample_data"
+    (path,) = (folder / name for folder in folders if (folder / name).exists())
+    return Image.open(path).convert("RGB")
 
 
 def noise(levels: int) -> Image.Image:

@@ -78,6 +78,7 @@ def ruled(captioner: Captioner) -> Captioner:
     rules.soon[6:8] = 1
     rules.unclosed[8:10] = 1
     rules.heads[10] = 1
+    rules.kinds[4:12] = words[4:12] // 2
     rules.worth.copy_(words / 4)
     rules.sure.fill_(0.25)
     captioner.tagger.means[4:] = words[4:]

@@ -34,6 +34,7 @@ class Habits(NamedTuple):
     several: Tensor  # [V]
     single: Tensor  # [V]
     theirs: Tensor  # [V] int64
+    kinds: Tensor  # [V] int64
     vowels: Tensor  # [V]
     articles: Tensor  # [2] int64
 
@@ -58,7 +59,9 @@ def learn_habits(captions: Iterable[Sequence[int]], itos: Sequence[str]) -> Habi
     other = _other_numbers(once.keys())
     again = torch.full((len(itos), 2), PAD)
     for word, index in once.items():
-        again[index] = torch.tensor([index, once[other.get(word, word)]])
+        phrase, _, last = word.rpartition(" ")  # "a bow tie and a tie"
+        partner = last if phrase and last in once else other.get(word, word)
+        again[index] = torch.tensor([index, once[partner]])
     soon, unclosed, heads = (torch.zeros(len(itos)) for _ in range(3))
     for word, index in said.items():
         noun = held[index] >= SEEN and seen.after[index] >= NOUN * held[index]
@@ -79,8 +82,28 @@ def learn_habits(captions: Iterable[Sequence[int]], itos: Sequence[str]) -> Habi
         ]
     )
     ids = torch.tensor(seen.a_and_an if PAD not in seen.a_and_an else [PAD, PAD])
-    tables = (again, soon, unclosed, heads, people, leads, several, single, theirs, vowels)
+    tables = (
+        again,
+        soon,
+        unclosed,
+        heads,
+        people,
+        leads,
+        several,
+        single,
+        theirs,
+        _kinds(itos),
+        vowels,
+    )
     return Habits(*tables, ids)
+
+
+def _kinds(itos: Sequence[str]) -> Tensor:
+    """For each word that names a thing or a person, the first word that names the same."""
+    first: dict[str, int] = {}
+    means = read_things().means | dict.fromkeys(PEOPLE, "person")
+    named = [first.setdefault(means[w], i) if w in means else PAD for i, w in enumerate(itos)]
+    return torch.tensor(named)
 
 
 class _Seen:

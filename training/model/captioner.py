@@ -24,7 +24,7 @@ class Hypotheses(NamedTuple):
     tokens: Tensor  # [B, K, T] int64, filled with <PAD>
     log_probs: Tensor  # [B, K, T] float32, natural, of each token
     attention: Tensor  # [B, K, T, G] float32, or [B, K, 0, G]
-    total: Tensor  # [B, K] float32, the sum of log_probs
+    total: Tensor  # [B, K] float32, the sum of log_probs, less what doubts cost
     length: Tensor  # [B, K] float32, in tokens, <EOS> included
     finished: Tensor  # [B, K] bool
     last: Tensor  # [B, K] int64, the last word,
@@ -168,7 +168,8 @@ class Captioner(nn.Module):
         """
         B, G, K = features.shape[0], features.shape[1], scores.shape[0]
         memory, state = self.decoder.start(features, tags, K)
-        memory.append(self.rules.wishes(tags, self.tagger.means))
+        means = self.tagger.means
+        memory += [self.rules.wishes(tags, means), self.rules.vouched(tags, means), tags.elsewhere]
         total = scores.unsqueeze(0).expand(B, -1)  # (B, K)
         nothing = torch.zeros_like(total)
         tokens = nothing.long().unsqueeze(-1).expand(-1, -1, steps.shape[0]) + self.pad
@@ -197,8 +198,8 @@ class Captioner(nn.Module):
         """
         B, K, T = beams.tokens.shape
         finished = beams.finished
-        logits, state, attention = self.decoder.step(beams.last, memory[:-1], beams.state)
-        wishes = memory[-1]
+        logits, state, attention = self.decoder.step(beams.last, memory[:-3], beams.state)
+        wishes, vouched, elsewhere = memory[-3], memory[-2], memory[-1]
         likely = self.rules.unsaid(
             self.log_probs(logits, t, T), beams.tokens, beams.before, beams.last, t
         )  # (B, K, V)
@@ -217,7 +218,8 @@ class Captioner(nn.Module):
         closed = torch.where(is_first, 0.0, float("-inf"))
         words = words.masked_fill(finished.unsqueeze(-1), self.pad)
         step_probs = torch.where(finished.unsqueeze(-1), closed, step_probs)
-        total = beams.total.unsqueeze(-1) + step_probs
+        doubts = self.rules.doubts(step_probs, words, vouched, elsewhere)
+        total = beams.total.unsqueeze(-1) + step_probs + doubts
         earned = beams.earned.unsqueeze(-1) + wish * eager.unsqueeze(-1)
         scores = total / divisor.unsqueeze(-1) + earned
         best, choice = scores.view(B, -1).topk(K, dim=1)  # (B, K)

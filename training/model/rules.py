@@ -10,6 +10,7 @@ from handler.text import EOS, PAD
 from training.model.tagger import Tags
 
 AFTER_PEOPLE = 0.7  # of what naming a tag is worth
+EVEN = 0.5  # probability below which it costs something to name a thing
 
 
 class Rules(nn.Module):
@@ -32,6 +33,9 @@ class Rules(nn.Module):
     of"); ``single``: 1 for words that name one thing, and do not name a tag there; ``theirs``: the
     possessive that is not said of a person, ``<PAD>``: none ("a woman in his car").
 
+    ``kinds``: for a word that names a thing or a person, an id that other words for the same have,
+    too ("cat" and "kittens", all people); else ``<PAD>``.
+
     ``vowels``: 1 for words that come after "an" and not "a", whose ids are ``articles``; a word
     that was seldom seen comes after the wrong one. Empty tables change nothing.
     """
@@ -39,6 +43,7 @@ class Rules(nn.Module):
     pad: Final[int] = PAD
     eos: Final[int] = EOS
     after_people: Final[float] = AFTER_PEOPLE
+    even: Final[float] = EVEN
     again: Tensor
     soon: Tensor
     unclosed: Tensor
@@ -50,6 +55,7 @@ class Rules(nn.Module):
     several: Tensor
     single: Tensor
     theirs: Tensor
+    kinds: Tensor
     vowels: Tensor
     articles: Tensor
     elsewhere: Tensor
@@ -68,6 +74,7 @@ class Rules(nn.Module):
         self.register_buffer("several", torch.zeros(vocab_size))
         self.register_buffer("single", torch.zeros(vocab_size))
         self.register_buffer("theirs", torch.full((vocab_size,), PAD))
+        self.register_buffer("kinds", torch.full((vocab_size,), PAD))
         self.register_buffer("vowels", torch.zeros(vocab_size))
         self.register_buffer("articles", torch.full((2,), PAD))
         self.register_buffer("elsewhere", torch.zeros(channels))
@@ -157,6 +164,32 @@ class Rules(nn.Module):
         unclosed = F.embedding(last, self.unclosed.unsqueeze(1)) > 0  # (B, K, 1)
         unclosed = unclosed & (goes_on > float("-inf"))
         return torch.where(unclosed & is_end, float("-inf"), log_probs)
+
+    def vouched(self, tags: Tags, means: Tensor) -> Tensor:
+        """How probable the tag is that each word names, ``[B, V]``: 0 where it names none."""
+        by_word = torch.zeros(tags.words.shape[0], means.shape[0], device=means.device)
+        by_word = by_word.scatter(1, tags.words, tags.probabilities.float())
+        return torch.where(means != self.pad, by_word[:, means], 0.0)
+
+    def doubts(
+        self, log_probs: Tensor, words: Tensor, vouched: Tensor, elsewhere: Tensor
+    ) -> Tensor:
+        """What it costs that next ``words`` name what is hardly there, ``[B, K, C]``, at most 0.
+
+        A thing, by whatever word, that decoder and tagger hold less probable than not, costs that
+        once more on pictures unlike the captioned ones: a search averse to what is uncertain makes
+        up less (Xiao & Wang, EACL 2021).
+
+        Args:
+            log_probs: of the words, ``[B, K, C]``; vouched: as above.
+            elsewhere: how unlike the pictures are, ``[B]``.
+        """
+        kinds = F.embedding(words, self.kinds.unsqueeze(1)).squeeze(-1)
+        same = kinds.unsqueeze(-1) == kinds.unsqueeze(-2)  # (B, K, C, C)
+        probable = torch.where(same, log_probs.exp().unsqueeze(-2), 0.0).sum(-1)
+        probable = torch.maximum(probable, vouched.gather(1, words.flatten(1)).view(words.shape))
+        cost = (probable.clamp(min=1e-6) / self.even).log().clamp(max=0) * elsewhere.view(-1, 1, 1)
+        return torch.where(kinds != self.pad, cost, 0.0)
 
     def agree(self, tokens: Tensor) -> Tensor:
         """Sentences ``[B, K, T]`` with "an" where it must stand for "a"."""

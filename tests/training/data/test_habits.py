@@ -27,6 +27,28 @@ def test_words_that_come_once_rule_out_themselves_and_their_other_number(
     assert ruled["a"] == ruled["."] == ruled["<EOS>"] == {vocabulary.itos[PAD]}  # nothing
 
 
+def test_a_phrase_rules_out_its_last_word() -> None:
+    vocabulary = Vocabulary(1)
+    vocabulary.extend(["bow tie", "tie", "fire truck"])
+    itos, code = vocabulary.itos, vocabulary.stoi
+    captions = [[code["bow tie"]], [code["tie"]], [code["fire truck"]]]
+    again = learn_habits(captions, itos).again
+    assert again[code["bow tie"]].tolist() == [code["bow tie"], code["tie"]]
+    assert again[code["fire truck"]].tolist() == [code["fire truck"]] * 2  # there is no "truck"
+
+
+def test_words_for_the_same_are_of_one_kind() -> None:
+    vocabulary = Vocabulary(1)
+    vocabulary.extend(["kittens", "cat", "woman", "men", "dog", "grass"])
+    kinds = dict(
+        zip(vocabulary.itos, learn_habits([], vocabulary.itos).kinds.tolist(), strict=True)
+    )
+    assert kinds["kittens"] == kinds["cat"] == vocabulary.stoi["kittens"]
+    assert kinds["woman"] == kinds["men"] == vocabulary.stoi["woman"]
+    assert kinds["dog"] == vocabulary.stoi["dog"]
+    assert kinds["grass"] == kinds["<EOS>"] == PAD
+
+
 def test_words_that_end_no_caption_do_not_end_one(vocabulary: Vocabulary) -> None:
     captions = [vocabulary.encode(caption, 5) for caption in CAPTIONS]  # the last two are cut
     unclosed = learn_habits(captions, vocabulary.itos).unclosed

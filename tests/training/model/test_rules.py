@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch import Tensor
@@ -78,6 +80,36 @@ def test_a_sentence_may_end_anyhow_where_nothing_else_may_follow() -> None:
 def test_no_word_twice_in_a_row_and_no_three_words_twice() -> None:
     assert ruled_out(Rules(WORDS, 3), [A, SIDE]) == {SIDE}
     assert ruled_out(Rules(WORDS, 3), [A, SIDE, BROWN, DOG, A, SIDE]) == {SIDE, BROWN}
+
+
+def doubt(probabilities: dict[int, float], *, tag: float = 0.0, unlike: float = 1.0) -> Tensor:
+    """What it costs to say each word next, if the decoder and a tag DOG hold them so probable."""
+    made = rules()
+    made.kinds[[DOG, DOGS]], made.kinds[SIDE] = DOG, SIDE
+    means = torch.full((WORDS,), PAD)
+    means[[DOG, DOGS]] = DOG
+    said = torch.zeros(1, 1, WORDS)
+    for word, probability in probabilities.items():
+        said[..., word] = probability
+    tags = Tags(torch.tensor([[DOG]]), torch.tensor([[tag]]), torch.tensor([unlike]))
+    every = torch.arange(WORDS).view(1, 1, -1)
+    return made.doubts(said.log(), every, made.vouched(tags, means), tags.elsewhere)[0, 0]
+
+
+def test_a_thing_that_is_hardly_there_costs_what_it_lacks_of_an_even_chance() -> None:
+    cost = doubt({DOG: 0.125, SIDE: 0.75, BROWN: 0.01})
+    assert cost[DOG] == pytest.approx(math.log(0.25))
+    assert cost[SIDE] == 0  # more probable than not
+    assert cost[BROWN] == 0  # no thing
+    assert doubt({DOG: 0.125}, unlike=0.5)[DOG] == pytest.approx(math.log(0.25) / 2)
+    assert torch.isfinite(doubt({}))[[DOG, SIDE]].all()
+
+
+def test_all_words_for_a_thing_count_together_and_a_tag_vouches_for_it() -> None:
+    assert doubt({DOG: 0.125, DOGS: 0.125})[DOG] == pytest.approx(math.log(0.5))
+    assert doubt({DOG: 0.125}, tag=0.25)[DOGS] == pytest.approx(math.log(0.5))
+    assert doubt({DOG: 0.125}, tag=0.75)[DOG] == 0
+    assert doubt({SIDE: 0.125}, tag=0.75)[SIDE] < 0
 
 
 def test_after_words_for_several_a_tag_is_named_in_the_plural() -> None:
