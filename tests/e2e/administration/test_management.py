@@ -9,12 +9,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from tests.e2e.administration.conftest import archive, caption
 from tests.e2e.conftest import ROOT, Service
 from tests.shipped import VERSION
 from tests.webui import management_contract as contract
 from tests.webui.administration import TOKEN
+from webui.admin import cli
 from webui.torchserve.client import TorchServe
 from webui.torchserve.management import Management
 from webui.web.settings import Settings
@@ -51,18 +53,25 @@ def test_a_worker_s_memory_is_known(management: Management) -> None:
 
 
 def test_the_command_line(service: Service, store: Path, tmp_path: Path) -> None:
-    environ = {**os.environ, "CAPTIONIZE_ADMIN_TOKEN": TOKEN}
+    environ = {"CAPTIONIZE_ADMIN_TOKEN": TOKEN}
+    at = ("--url", service.page_url)
 
     def admin(*arguments: str, status: int = 0) -> str:
-        command = [sys.executable, "-m", "webui.admin", "--url", service.page_url, *arguments]
-        ended = subprocess.run(
-            command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=120, check=False
-        )
-        assert ended.returncode == status, ended.stdout + ended.stderr
+        ended = CliRunner().invoke(cli, [*at, *arguments], env=environ)
+        assert ended.exit_code == status, ended.output
         return (ended.stderr if status else ended.stdout).strip()
 
     third = archive(tmp_path / "third.mar", "3.0")
-    assert admin("upload", str(third)) == "third.mar (captioner 3.0) is in the model store."
+    command = [sys.executable, "-m", "webui.admin", *at, "upload", str(third)]
+    uploaded = subprocess.run(
+        command,
+        cwd=ROOT,
+        env={**os.environ, **environ},
+        capture_output=True,
+        timeout=120,
+        check=True,
+    )
+    assert uploaded.stdout.decode() == "third.mar (captioner 3.0) is in the model store.\n"
     assert "never overwritten" in admin("upload", str(third), status=1)
     assert "third.mar" in admin("archives")
     assert admin("register", "third.mar") == "captioner 3.0 is registered with 1 worker."
