@@ -7,7 +7,8 @@ import base64
 import os
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,13 @@ def run(album: Path, url: str, use: Callable[[Client], Awaitable[None]], key: st
     command = ["-m", "captionize", "mcp", "--folder", str(album), "--url", url]
     environ = {**os.environ, "CAPTIONIZE_API_KEY": key}
     server = StdioServerParameters(command=sys.executable, args=command, env=environ, cwd=ROOT)
-    asyncio.run(used(server, use))
+    finish(used(server, use))
+
+
+def finish(coroutine: Coroutine[Any, Any, None]) -> None:
+    """Run it in a thread of its own: in this one a browser's loop may run."""
+    with ThreadPoolExecutor(1) as threads:
+        threads.submit(asyncio.run, coroutine).result()
 
 
 async def used(
@@ -122,7 +129,7 @@ def test_it_is_there_over_http_for_this_machine_alone(service: Service, album: P
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE) as process:
         try:
             wait_for(lambda: answers(url) is not None, READ_S)
-            asyncio.run(used(url, use))
+            finish(used(url, use))
             assert answers(url, Host="evil.example") == 421
             assert answers(url, Origin="https://evil.example") == 403
         finally:
